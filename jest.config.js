@@ -1,0 +1,18 @@
+// Suites are projects: `npm run jest -- --selectProjects unit`.
+const project = (displayName, extra = {}) => ({
+  displayName,
+  testMatch: [`<rootDir>/test/${displayName}/**/*.test.ts`],
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'es6' } },
+    ],
+  },
+  testEnvironment: 'node',
+  ...extra,
+})
+export default {
+  projects: [project('unit'), project('property'), project('integration'), project('e2e')],
+  coverageProvider: 'v8',
+}

@@ -1,0 +1,160 @@
+import { z } from 'zod'
+import { PHASES } from '../protocol/phases.ts'
+import { WORK_KINDS } from '../protocol/work.ts'
+
+const text = (max: number) => z.string().max(max)
+const time = () => z.string().max(40).meta({ description: 'RFC 3339, UTC.' })
+const count = () => z.int().min(0)
+
+const State = z.object({
+  phase: z.enum(PHASES),
+  step: count(),
+  createTarget: z.int().min(0).max(100),
+  readTarget: z.int().min(0).max(100),
+})
+
+/** One piece of evidence: which worker Job proved it, and when. */
+const Proof = z.object({ job: text(63), epoch: count(), at: time() })
+
+export const StatusSchema = z
+  .object({
+    observedGeneration: count().optional().meta({ description: 'Generation of the spec that this status speaks of.' }),
+    message: text(1024).optional().meta({ description: 'What the migration waits for, and what to do, in one line.' }),
+    phase: z.enum(PHASES).optional().meta({ description: 'Phase in force.' }),
+    step: count().optional().meta({ description: 'Step within the phase, from 0.' }),
+    canaryPercentage: z
+      .int()
+      .min(0)
+      .max(100)
+      .optional()
+      .meta({
+        description: 'Share in force of what the phase ramps; elsewhere the share of new jobs on the target schema.',
+      }),
+    epoch: count().optional().meta({ description: 'Epoch of the routing document in force.' }),
+    routing: text(8192).optional().meta({ description: 'The routing document in force, byte for byte as published.' }),
+    abort: z.boolean().optional().meta({ description: 'The epoch in force took back a step that had not converged.' }),
+    previous: State.optional().meta({ description: 'Routing state before this epoch.' }),
+    fence: count().optional().meta({ description: 'Fence confirmed on the primary and its replicas.' }),
+    publishedAt: time().optional().meta({ description: 'When the epoch in force was published.' }),
+    firstPublishedAt: time().optional().meta({ description: 'When epoch 1 was published.' }),
+    convergedAt: time().optional().meta({ description: 'When every pod was first seen to run the epoch in force.' }),
+    phaseStartedAt: time().optional(),
+    soakEndsAt: time().optional().meta({ description: 'When the soak of the step ends, if it stays healthy.' }),
+    soakRemainingMs: count()
+      .optional()
+      .meta({ description: 'Soak left to earn while it is held up, in milliseconds.' }),
+    soakCountedThrough: time().optional().meta({ description: 'Soak windows are counted up to here.' }),
+    failed: z
+      .object({
+        phase: z.enum(PHASES),
+        step: count(),
+        generation: count(),
+        reason: text(64),
+        message: text(1024),
+        at: time(),
+        destination: z.enum(PHASES).meta({ description: 'Where the failure sent the walk.' }),
+        targetPhase: z
+          .enum(PHASES)
+          .meta({ description: 'spec.targetPhase when it failed; a change takes the latch off.' }),
+        canaryPercentage: z
+          .int()
+          .min(0)
+          .max(100)
+          .meta({ description: 'spec.canaryPercentage when it failed; a change takes the latch off.' }),
+        retry: text(253)
+          .optional()
+          .meta({
+            description: 'Value of the annotation keyshift.dev/retry when it failed; a new value takes the latch off.',
+          }),
+      })
+      .optional()
+      .meta({ description: 'A failure that holds every forward step until a person answers it.' }),
+    evidence: z
+      .object({
+        lineage: text(64).meta({ description: 'master_replid of the Redis that the proofs are about.' }),
+        baseEpoch: count().meta({ description: 'First epoch whose fence shut out creates below 100 %.' }),
+        verifiedTarget: Proof.optional(),
+        backfill: Proof.optional(),
+        verifiedBoth: Proof.optional(),
+      })
+      .optional()
+      .meta({ description: 'What has been proven of the data, and for which Redis and epoch it holds.' }),
+    preflight: Proof.optional(),
+    malformed: z
+      .object({ count: count(), keys: z.array(text(320)).max(20) })
+      .optional()
+      .meta({ description: 'Jobs whose workspace cannot be told.' }),
+    attempts: z
+      .record(z.string().max(64), count())
+      .optional()
+      .meta({ description: 'Attempt number of each kind of worker Job.' }),
+    templates: z.array(text(80)).max(64).optional().meta({ description: 'Pod templates that were seen as members.' }),
+    lastCap: z.object({ targetPhase: z.enum(PHASES), canaryPercentage: z.int().min(0).max(100) }).optional(),
+    purged: text(253)
+      .optional()
+      .meta({ description: 'Value of the annotation keyshift.dev/purge that was carried out.' }),
+    conditions: z
+      .array(
+        z.object({
+          type: text(64),
+          status: z.enum(['True', 'False', 'Unknown']),
+          reason: text(128),
+          message: text(2048),
+          lastTransitionTime: time(),
+          observedGeneration: count().optional(),
+        }),
+      )
+      .max(16)
+      .optional(),
+    checks: z
+      .array(
+        z.object({
+          name: text(253),
+          outcome: z.enum(['Pass', 'Fail', 'Inconclusive', 'Error']),
+          value: text(32).optional(),
+          worst: z
+            .array(z.object({ labels: text(256), value: text(32) }))
+            .max(5)
+            .optional(),
+          failures: count(),
+          message: text(512).optional(),
+          query: text(512).optional(),
+        }),
+      )
+      .max(53)
+      .optional(),
+    jobs: z
+      .array(
+        z.object({
+          name: text(63),
+          kind: z.enum(WORK_KINDS),
+          state: text(32),
+          done: count(),
+          total: count().meta({ description: 'Estimate.' }),
+          rate: count().meta({ description: 'Keys a second.' }),
+          message: text(1024).optional(),
+        }),
+      )
+      .max(10)
+      .optional(),
+    progress: text(32).optional().meta({ description: 'Progress of the worker Job at work, for people.' }),
+    writers: z
+      .array(text(256))
+      .max(20)
+      .optional()
+      .meta({ description: 'Redis connections that may write jobs and belong to no member.' }),
+    history: z
+      .array(z.object({ time: time(), from: text(64), to: text(64), epoch: count(), reason: text(256) }))
+      .max(20)
+      .optional()
+      .meta({ description: 'The last 20 transitions.' }),
+  })
+  .meta({ description: 'What the migration is.' })
+
+export type Status = z.output<typeof StatusSchema>
+export type StatusCondition = NonNullable<Status['conditions']>[number]
+export type StatusCheck = NonNullable<Status['checks']>[number]
+export type StatusJob = NonNullable<Status['jobs']>[number]
+export type StatusFailed = NonNullable<Status['failed']>
+export type StatusEvidence = NonNullable<Status['evidence']>
+export type Proof = z.output<typeof Proof>

@@ -1,0 +1,187 @@
+import type { Proof, Status } from '../api/status.ts'
+import type { JobKeyMigration } from '../api/resource.ts'
+import type { MemberRecord, LeaseRecord } from '../protocol/control-keys.ts'
+import type { WorkFields, WorkResult, WorkSpec, WorkKind } from '../protocol/work.ts'
+
+/**
+ * The operator's head is one pure function, `decide(resource, observations, now)`. It returns the status that shall be
+ * written and the actions that follow, in order. It reads no clock and does no I/O.
+ */
+export type Known<T> =
+  | { readonly known: true; readonly value: T }
+  | { readonly known: false; readonly reason: string; readonly message: string }
+
+export interface PodObservation {
+  readonly name: string
+  readonly uid: string
+  /** `Kind/name` of the entry of spec.app.workloads that owns it. */
+  readonly workload: string
+  /** pod-template-hash, controller-revision-hash, or a hash of the pod's spec. */
+  readonly template: string
+  readonly image: string
+  readonly phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown'
+  readonly deleting: boolean
+  /** Start of the first container of containerStatuses that ever started, ms since the epoch. */
+  readonly startedAt?: number
+  /** When it ended, for Succeeded and Failed pods, ms. */
+  readonly endedAt?: number
+}
+
+export interface MemberObservation {
+  readonly id: string
+  readonly record: MemberRecord
+  /** Absent when it lapsed or was closed. */
+  readonly lease?: LeaseRecord
+}
+
+export interface RecordObservation {
+  readonly cluster: string
+  readonly owner: string
+  readonly epoch: number
+  readonly hash: string
+  readonly document: string
+  readonly abort: boolean
+  /** Parsed back; undefined when the field is empty. */
+  readonly evidence?: Status['evidence']
+  /** What was recorded of the soak and of seen templates. */
+  readonly soak?: { readonly endsAt?: string; readonly remainingMs?: number; readonly countedThrough?: string }
+  readonly templates: readonly string[]
+}
+
+export interface RedisObservation {
+  readonly runId: string
+  /** master_replid */
+  readonly lineage: string
+  readonly fence?: number
+  readonly record?: RecordObservation
+  readonly members: readonly MemberObservation[]
+  readonly backfilled: boolean
+  readonly fallbackReads: number
+  readonly illegalIds: {
+    readonly count: number
+    /** since the last one, ms */ readonly ageMs?: number
+    readonly example?: string
+    readonly member?: string
+  }
+  /** Connections that may write the templates and are no member's, worker's or observer's; Unknown where they cannot be listed. */
+  readonly writers: Known<readonly string[]>
+}
+
+export interface JobObservation {
+  readonly name: string
+  readonly kind: WorkKind
+  readonly attempt: number
+  /** As the Job controller has it. */
+  readonly state: 'Active' | 'Succeeded' | 'Failed'
+  readonly suspended: boolean
+  /** Why it does not start or failed, from the Job's or its pod's conditions. */
+  readonly message?: string
+}
+
+export interface WorkObservation {
+  readonly jobName: string
+  readonly kind: WorkKind
+  readonly state: WorkFields['state']
+  readonly done: number
+  readonly total: number
+  readonly rate: number
+  readonly pass: number
+  readonly lineage: string
+  readonly epoch: number
+  readonly result?: WorkResult
+  readonly error?: string
+}
+
+export type Outcome = 'Pass' | 'Fail' | 'Inconclusive' | 'Error'
+
+/** Result of one check over one window. */
+export interface CheckMeasurement {
+  readonly check: string
+  readonly outcome: Outcome
+  readonly value?: number
+  /** Worst elements first, at most 5. */
+  readonly worst: readonly { readonly labels: string; readonly value: number }[]
+  readonly message: string
+  readonly query: string
+}
+
+/** One judged stretch of time. Windows arrive oldest first, do not overlap, and begin at or after `soakCountedThrough`. */
+export interface SoakWindow {
+  /** ms since the epoch */
+  readonly start: number
+  readonly end: number
+  readonly measurements: readonly CheckMeasurement[]
+}
+
+export interface ConfigMapObservation {
+  readonly exists: boolean
+  readonly immutable: boolean
+  /** Text under `routing.json`. */
+  readonly document?: string
+  /** Field manager that last wrote routing.json, where it is not the operator. */
+  readonly foreignManager?: string
+}
+
+export interface Observations {
+  /** UID of the kube-system namespace. */
+  readonly cluster: string
+  readonly redis: Known<RedisObservation>
+  readonly configMap: Known<ConfigMapObservation>
+  /** Pods of all workloads, from the watch cache; from a live LIST when `live`. */
+  readonly pods: Known<readonly PodObservation[]>
+  /** True when pods and members were listed live in this pass, as a forward step demands. */
+  readonly live: boolean
+  /** Entries of spec.app.workloads that do not exist, as `Kind/name`. */
+  readonly missingWorkloads: readonly string[]
+  /** Jobs that this resource owns. */
+  readonly jobs: readonly JobObservation[]
+  readonly work: readonly WorkObservation[]
+  /** Windows judged since status.soakCountedThrough (or convergence), oldest first. Empty while not soaking or when disabled. */
+  readonly windows: readonly SoakWindow[]
+  /** The newest measurement of each check, for status and for gates without soak. */
+  readonly latest: readonly CheckMeasurement[]
+}
+
+export interface PublishDetail {
+  readonly epoch: number
+  readonly document: string
+}
+
+/** Carried out in order, each idempotent; a failed one ends the pass, the next pass decides anew. */
+export type Action =
+  /** Compare-and-set the record to the status just written: never to a lower epoch. */
+  | { readonly type: 'WriteRecord'; readonly document: string; readonly epoch: number; readonly reason: string }
+  /** Server-side apply of the operator's keys. */
+  | { readonly type: 'ApplyConfigMap'; readonly document: string }
+  /** Raise min_epoch, WAIT for the replicas, read it back; the executor then sets status.fence. */
+  | { readonly type: 'RaiseFence'; readonly epoch: number }
+  | { readonly type: 'CreateJob'; readonly attempt: number; readonly work: WorkSpec; readonly suspend: boolean }
+  | { readonly type: 'SuspendJob'; readonly name: string; readonly suspend: boolean }
+  /** Job object and its Redis work hash. */
+  | { readonly type: 'DeleteJob'; readonly name: string }
+  /** Sets or removes `backfilled` and zeroes the fallback counter. */
+  | { readonly type: 'MarkBackfilled'; readonly on: boolean }
+  /** Removes member records whose pods are gone. */
+  | { readonly type: 'PruneMembers'; readonly ids: readonly string[] }
+
+export interface EventNote {
+  readonly type: 'Normal' | 'Warning'
+  /** One of src/api/reasons.ts. */
+  readonly reason: string
+  readonly message: string
+}
+
+export interface Decision {
+  /** Complete; written only where it differs from the one read. */
+  readonly status: Status
+  readonly actions: readonly Action[]
+  readonly events: readonly EventNote[]
+  /** Ask again after this, ms; the caller caps it. */
+  readonly requeueAfterMs: number
+  /** The pass wanted a forward step but `observations.live` was false: gather live and decide again at once. */
+  readonly wantsLive: boolean
+}
+
+export type Decide = (resource: JobKeyMigration, observations: Observations, now: number) => Decision
+
+export type { Proof }

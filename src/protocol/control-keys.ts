@@ -1,0 +1,102 @@
+/**
+ * Every control key in Redis, by name. All of them begin with the control prefix of the templates.
+ * Fields of hashes are listed with their types; JSON fields hold the interfaces of this folder.
+ */
+export interface ControlKeys {
+  /** String, decimal `min_epoch`. Absent until the operator raises it to 1. Only ever raised. */
+  readonly fence: string
+  /** Hash, the operator's record: see `RecordFields`. */
+  readonly record: string
+  /** Hash, member id -> JSON `MemberRecord`. No expiry; the operator prunes members of pods that are gone. */
+  readonly members: string
+  /** String with PX expiry, JSON `LeaseRecord`, one for each live member. */
+  lease(memberId: string): string
+  /** String, set by the operator when it has recorded a completed backfill; removed when that evidence is void. */
+  readonly backfilled: string
+  /** String counter: reads answered by legacy after a target miss while `backfilled` is there. */
+  readonly fallbackReads: string
+  /** Hash { count, lastAt (Redis TIME, ms), example, member }: ids that will be refused from phase 1 on. */
+  readonly illegalIds: string
+  /** Hash, workspace -> jobs waiting or in processing. */
+  readonly depth: string
+  /** Hash, remembered answer of an operation id, with PX expiry. */
+  operation(id: string): string
+  /** Hash of one worker Job: see `WorkFields` in work.ts. */
+  work(jobName: string): string
+  /** List, malformed queue entries of a queue. */
+  dead(queue: string): string
+  /** List, entries of a queue that a consumer holds. */
+  processing(queue: string): string
+  /** Sorted set, entry -> lease end (Redis TIME, ms), of `processing`. */
+  leases(queue: string): string
+}
+
+export function controlKeys(prefix: string): ControlKeys {
+  return {
+    fence: `${prefix}fence`,
+    record: `${prefix}record`,
+    members: `${prefix}members`,
+    lease: (memberId) => `${prefix}lease:${memberId}`,
+    backfilled: `${prefix}backfilled`,
+    fallbackReads: `${prefix}fallback-reads`,
+    illegalIds: `${prefix}illegal-ids`,
+    depth: `${prefix}depth`,
+    operation: (id) => `${prefix}op:${id}`,
+    work: (jobName) => `${prefix}work:${jobName}`,
+    dead: (queue) => `${prefix}dead:${queue}`,
+    processing: (queue) => `${prefix}processing:${queue}`,
+    leases: (queue) => `${prefix}leases:${queue}`,
+  }
+}
+
+/** JSON value of a field of `members`. */
+export interface MemberRecord {
+  readonly podUid: string
+  readonly podName: string
+  /** Version of the client package. */
+  readonly version: string
+  /** Redis TIME at registration, ms. */
+  readonly registeredAt: number
+}
+
+/** JSON value of a lease key. Written on registration, on each renewal and on each change of epoch. */
+export interface LeaseRecord {
+  /** Epoch under which every operation in flight began, or a later one: 0 while unmanaged. */
+  readonly epoch: number
+  /** Hash of that document, '' while unmanaged. */
+  readonly hash: string
+}
+
+/** Lease time to live and renewal interval, milliseconds. */
+export const LEASE_TTL_MS = 15_000
+export const LEASE_RENEW_MS = 5_000
+
+/** Fields of the record hash, all texts. */
+export interface RecordFields {
+  /** UID of the kube-system namespace. */
+  readonly cluster: string
+  /** `namespace/name` of the resource. */
+  readonly owner: string
+  readonly phase: string
+  readonly step: string
+  /** Decimal. The compare-and-set field: a record is only ever replaced by one of a higher or equal epoch. */
+  readonly epoch: string
+  readonly hash: string
+  /** The routing document, byte for byte as published. */
+  readonly document: string
+  /** '1' when the epoch is an abort. */
+  readonly abort: string
+  /** JSON of the operator's evidence. */
+  readonly evidence: string
+  /** JSON of the operator's soak account. */
+  readonly soak: string
+  /** JSON list of pod template hashes that were seen as members. */
+  readonly templates: string
+}
+
+/** Redis connection names, so that CLIENT LIST tells ours from foreign ones. */
+export const CONNECTION_NAME = {
+  client: (memberId: string): string => `keyshift-client:${memberId}`,
+  worker: (jobName: string): string => `keyshift-worker:${jobName}`,
+  operator: 'keyshift-operator',
+} as const

@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto'
+import { isPhase, type Phase, type RoutingState } from './phases.ts'
+import { parseTemplates } from './templates.ts'
+
+/** The one JSON document that clients follow. Rendered once per epoch, afterwards copied byte for byte. */
+export interface RoutingDocument {
+  /** Only ever grows; 1 is the first published. */
+  readonly epoch: number
+  /** First 16 hex digits of SHA-256 over the document without this field. */
+  readonly hash: string
+  /** Name of the JobKeyMigration, part of the bucket. */
+  readonly name: string
+  readonly phase: Phase
+  readonly step: number
+  readonly createTarget: number
+  readonly readTarget: number
+  readonly canaryBy: 'Job' | 'Workspace'
+  readonly legacy: string
+  readonly target: string
+  /** Hash field, or top-level JSON field, that holds the workspace. */
+  readonly workspaceField: string
+  readonly queues: readonly string[]
+  readonly controlPrefix: string
+  readonly final: boolean
+}
+
+export interface DocumentInput {
+  readonly name: string
+  readonly canaryBy: 'Job' | 'Workspace'
+  readonly legacy: string
+  readonly target: string
+  readonly workspaceField: string
+  readonly queues: readonly string[]
+}
+
+export const ROUTING_FILE = 'routing.json'
+
+/** Builds the document of an epoch; the text to publish comes from `renderDocument`. */
+export function makeDocument(input: DocumentInput, state: RoutingState, epoch: number): RoutingDocument {
+  const body = {
+    epoch,
+    name: input.name,
+    phase: state.phase,
+    step: state.step,
+    createTarget: state.createTarget,
+    readTarget: state.readTarget,
+    canaryBy: input.canaryBy,
+    legacy: input.legacy,
+    target: input.target,
+    workspaceField: input.workspaceField,
+    queues: [...input.queues],
+    controlPrefix: parseTemplates(input.legacy, input.target).controlPrefix,
+    final: false,
+  }
+  return { ...body, hash: documentHash(body) }
+}
+
+/** Canonical text: keys sorted, no spaces. */
+export function renderDocument(doc: RoutingDocument): string {
+  return canonicalJson(doc)
+}
+
+export function documentHash(body: Omit<RoutingDocument, 'hash'> & { hash?: string }): string {
+  const { hash: _ignored, ...rest } = body
+  return createHash('sha256').update(canonicalJson(rest), 'utf8').digest('hex').slice(0, 16)
+}
+
+/** Thrown for a text that is not a routing document; readers keep the document they have. */
+export class DocumentError extends Error {
+  override readonly name = 'DocumentError'
+}
+
+/**
+ * Reads a document and proves its hash, so that a half-written or edited file is never followed.
+ * @throws DocumentError naming the field at fault
+ */
+export function parseDocument(text: string): RoutingDocument {
+  let raw: unknown
+  try {
+    raw = JSON.parse(text)
+  } catch {
+    throw new DocumentError('routing document is not JSON (half-written?)')
+  }
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
+    throw new DocumentError('routing document is not an object')
+  const r = raw as Record<string, unknown>
+  const string = (field: string): string => {
+    const v = r[field]
+    if (typeof v !== 'string' || v === '') throw new DocumentError(`routing document: ${field} must be a text`)
+    return v
+  }
+  const integer = (field: string, min: number, max: number): number => {
+    const v = r[field]
+    if (typeof v !== 'number' || !Number.isSafeInteger(v) || v < min || v > max) {
+      throw new DocumentError(`routing document: ${field} must be an integer from ${min} to ${max}`)
+    }
+    return v
+  }
+  const phase = r['phase']
+  if (!isPhase(phase))
+    throw new DocumentError('routing document: unknown phase; is this client older than the operator?')
+  const canaryBy = r['canaryBy']
+  if (canaryBy !== 'Job' && canaryBy !== 'Workspace')
+    throw new DocumentError('routing document: canaryBy must be Job or Workspace')
+  const queues = r['queues']
+  if (!Array.isArray(queues) || !queues.every((q): q is string => typeof q === 'string' && q !== '')) {
+    throw new DocumentError('routing document: queues must be a list of keys')
+  }
+  if (typeof r['final'] !== 'boolean') throw new DocumentError('routing document: final must be true or false')
+  const doc: RoutingDocument = {
+    epoch: integer('epoch', 1, Number.MAX_SAFE_INTEGER),
+    hash: string('hash'),
+    name: string('name'),
+    phase,
+    step: integer('step', 0, 1000),
+    createTarget: integer('createTarget', 0, 100),
+    readTarget: integer('readTarget', 0, 100),
+    canaryBy,
+    legacy: string('legacy'),
+    target: string('target'),
+    workspaceField: string('workspaceField'),
+    queues,
+    controlPrefix: string('controlPrefix'),
+    final: r['final'],
+  }
+  // The hash covers the text as it came: fields that this version does not know are part of it.
+  if (documentHash(r as unknown as RoutingDocument) !== doc.hash)
+    throw new DocumentError('routing document: hash does not fit (edited by hand?)')
+  if (parseTemplates(doc.legacy, doc.target).controlPrefix !== doc.controlPrefix) {
+    throw new DocumentError('routing document: controlPrefix does not fit its templates')
+  }
+  return doc
+}
+
+/** JSON with sorted keys and no spaces: one value, one text. */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  if (typeof value === 'object' && value !== null) {
+    const entries = Object.entries(value as Record<string, unknown>)
+      .filter(([, v]) => v !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+    return `{${entries.map(([k, v]) => `${JSON.stringify(k)}:${canonicalJson(v)}`).join(',')}}`
+  }
+  return JSON.stringify(value)
+}

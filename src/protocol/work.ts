@@ -1,0 +1,127 @@
+import type { Phase } from './phases.ts'
+
+/** Kinds of worker Jobs. */
+export const WORK_KINDS = ['preflight', 'backfill', 'verify', 'purge'] as const
+export type WorkKind = (typeof WORK_KINDS)[number]
+
+/** Which phases allow which kind of work; the scripts check it against the record. */
+export const WORK_PHASES: Readonly<Record<WorkKind, readonly Phase[]>> = {
+  preflight: ['Legacy'],
+  purge: ['Legacy'],
+  backfill: ['ReadRouting', 'BackfillVerify'],
+  verify: ['DualWrite', 'ReadRouting', 'BackfillVerify'],
+}
+
+/** What the operator hands to a worker, as JSON in the environment variable `KEYSHIFT_WORK`. */
+export interface WorkSpec {
+  /** Name of the Kubernetes Job; key of progress and result in Redis. */
+  readonly jobName: string
+  readonly kind: WorkKind
+  /** verify only: look at target keys alone (DualWrite), or at both sides. */
+  readonly direction?: 'TargetToLegacy' | 'Both'
+  readonly legacy: string
+  readonly target: string
+  readonly workspaceField: string
+  readonly ignore: readonly string[]
+  readonly allowEmpty: boolean
+  readonly onMalformed: 'Block' | 'Quarantine'
+  /** preflight only: target keys are expected, an earlier run left them. */
+  readonly allowTarget?: boolean
+  readonly queues: readonly string[]
+  /** `redis://host:port/db`, never with credentials. */
+  readonly redis: string
+  /** Upper bound on keys looked at in a second. */
+  readonly maxKeysPerSecond: number
+  /** Batches shrink while one takes longer than this, milliseconds. */
+  readonly maxRedisLatencyMs: number
+  /** Stated by the spec where the server does not say. */
+  readonly assume: { readonly maxmemory?: number; readonly maxmemoryPolicy?: string }
+}
+
+/** Environment of a worker pod besides KEYSHIFT_WORK. Credentials are files, read again when they change. */
+export const WORK_ENV = 'KEYSHIFT_WORK'
+/** Folder with the keys of `redis.credentialsSecretRef`: `username` (optional) and `password`. */
+export const CREDENTIALS_DIR = '/var/run/keyshift/redis'
+
+/** Fields of `ControlKeys.work(jobName)`. Numbers are decimal texts. */
+export interface WorkFields {
+  readonly kind: WorkKind
+  /** `running`, `done`, or `failed`. */
+  readonly state: 'running' | 'done' | 'failed'
+  /** Keys handled, in this pass. */
+  readonly done: string
+  /** Estimate of keys to handle; never reached before a whole pass ended. */
+  readonly total: string
+  /** Keys a second over the last seconds. */
+  readonly rate: string
+  /** Pass over the keyspace, from 1. */
+  readonly pass: string
+  /** SCAN cursor to resume from, good only for `runId`. */
+  readonly cursor: string
+  readonly runId: string
+  /** `master_replid` under which the work was done from beginning to end. */
+  readonly lineage: string
+  /** Epoch of the record when the work began. */
+  readonly epoch: string
+  /** Redis TIME, ms. */
+  readonly startedAt: string
+  readonly updatedAt: string
+  /** JSON `WorkResult` when done. */
+  readonly result: string
+  /** One line, when failed. */
+  readonly error: string
+}
+
+export interface Finding {
+  /** Key name, printable (bytes that are no UTF-8 escaped as \xNN), at most 200 characters. */
+  readonly key: string
+  /** Short reason, such as `no workspace_id`. */
+  readonly why: string
+}
+
+/** Counts of one pass over the keyspace. Findings hold the first 20 of each sort. */
+export interface PreflightResult {
+  readonly kind: 'preflight'
+  /** Each one holds phase 0. */
+  readonly blockers: readonly { readonly reason: string; readonly message: string }[]
+  readonly warnings: readonly { readonly reason: string; readonly message: string }[]
+  readonly legacy: number
+  readonly target: number
+  readonly malformed: number
+  readonly foreign: number
+  readonly malformedKeys: readonly Finding[]
+  readonly foreignKeys: readonly Finding[]
+}
+
+export interface BackfillResult {
+  readonly kind: 'backfill'
+  readonly passes: number
+  readonly copied: number
+  /** Target keys that were there already. */
+  readonly present: number
+  readonly malformed: number
+}
+
+export interface VerifyResult {
+  readonly kind: 'verify'
+  readonly direction: 'TargetToLegacy' | 'Both'
+  readonly compared: number
+  /** Legacy without target. */
+  readonly missing: number
+  /** Both there, with other value, type or expiry. */
+  readonly different: number
+  /** Target without legacy. */
+  readonly orphan: number
+  readonly malformed: number
+  readonly foreign: number
+  /** Missing, different and orphan keys. */
+  readonly findings: readonly Finding[]
+  readonly malformedKeys: readonly Finding[]
+}
+
+export interface PurgeResult {
+  readonly kind: 'purge'
+  readonly deleted: number
+}
+
+export type WorkResult = PreflightResult | BackfillResult | VerifyResult | PurgeResult
