@@ -9,7 +9,7 @@ type Json = Record<string, unknown>
 
 /** Structural schema of a zod schema: what JSON Schema has and a CRD must not is taken out, CEL rules are put in. */
 export function structural(schema: z.ZodType): Json {
-  return clean(z.toJSONSchema(schema, { io: 'input', target: 'draft-7', unrepresentable: 'throw' }) as Json)
+  return clean(z.toJSONSchema(schema, { io: 'input', target: 'draft-7', unrepresentable: 'throw' }))
 }
 
 function clean(node: Json): Json {

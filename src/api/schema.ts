@@ -19,7 +19,7 @@ interface FieldMeta {
 /** Attaches a description and CEL rules to a schema. */
 function doc<T extends z.ZodType>(schema: T, description: string, ...cel: CelRule[]): T {
   const meta: FieldMeta = cel.length > 0 ? { description, cel } : { description }
-  return schema.meta(meta as Record<string, unknown>) as T
+  return schema.meta(meta as Record<string, unknown>)
 }
 
 const DURATION = /^([0-9]{1,7}(\.[0-9]{1,3})?(ms|s|m|h))+$/

@@ -22,14 +22,9 @@ export const StatusSchema = z
     message: text(1024).optional().meta({ description: 'What the migration waits for, and what to do, in one line.' }),
     phase: z.enum(PHASES).optional().meta({ description: 'Phase in force.' }),
     step: count().optional().meta({ description: 'Step within the phase, from 0.' }),
-    canaryPercentage: z
-      .int()
-      .min(0)
-      .max(100)
-      .optional()
-      .meta({
-        description: 'Share in force of what the phase ramps; elsewhere the share of new jobs on the target schema.',
-      }),
+    canaryPercentage: z.int().min(0).max(100).optional().meta({
+      description: 'Share in force of what the phase ramps; elsewhere the share of new jobs on the target schema.',
+    }),
     epoch: count().optional().meta({ description: 'Epoch of the routing document in force.' }),
     routing: text(8192).optional().meta({ description: 'The routing document in force, byte for byte as published.' }),
     abort: z.boolean().optional().meta({ description: 'The epoch in force took back a step that had not converged.' }),
@@ -61,11 +56,9 @@ export const StatusSchema = z
           .min(0)
           .max(100)
           .meta({ description: 'spec.canaryPercentage when it failed; a change takes the latch off.' }),
-        retry: text(253)
-          .optional()
-          .meta({
-            description: 'Value of the annotation keyshift.dev/retry when it failed; a new value takes the latch off.',
-          }),
+        retry: text(253).optional().meta({
+          description: 'Value of the annotation keyshift.dev/retry when it failed; a new value takes the latch off.',
+        }),
       })
       .optional()
       .meta({ description: 'A failure that holds every forward step until a person answers it.' }),

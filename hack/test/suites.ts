@@ -1,0 +1,58 @@
+/** The suites of `npm test`, in the order they run: the quick ones first. */
+export type Suite = {
+  readonly name: string
+  readonly what: string
+  /** Limit, minutes. */
+  readonly minutes: number
+} & (
+  | { readonly kind: 'command'; readonly command: readonly string[] }
+  | { readonly kind: 'jest'; readonly projects: readonly string[]; readonly args: readonly string[] }
+)
+
+export const SUITES: readonly Suite[] = [
+  {
+    name: 'check',
+    kind: 'command',
+    command: ['npm', 'run', '--silent', 'check'],
+    minutes: 10,
+    what: 'generated files, types, lint, import rules, format',
+  },
+  {
+    name: 'build',
+    kind: 'command',
+    command: ['npm', 'run', '--silent', 'build'],
+    minutes: 5,
+    what: 'dist/app and dist/client',
+  },
+  {
+    name: 'setup',
+    kind: 'command',
+    command: ['node', 'hack/test/setup.ts'],
+    minutes: 45,
+    what: 'packages and binaries that the tests need',
+  },
+  {
+    name: 'unit',
+    kind: 'jest',
+    projects: ['unit', 'property'],
+    args: [],
+    minutes: 10,
+    what: 'pure folders and small parts',
+  },
+  {
+    name: 'integration',
+    kind: 'jest',
+    projects: ['integration'],
+    args: [],
+    minutes: 20,
+    what: 'real Redis, real API server, real Prometheus',
+  },
+  {
+    name: 'e2e',
+    kind: 'jest',
+    projects: ['e2e'],
+    args: ['--runInBand'],
+    minutes: 30,
+    what: 'a whole cluster: the demo in short form, bad input',
+  },
+]
