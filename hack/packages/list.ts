@@ -1,0 +1,31 @@
+/** A Debian or Ubuntu package and how to see that it is not needed: any program of that name will do, from wherever. */
+export type Package = {
+  /** The first that the distribution has is installed. */
+  names: readonly string[]
+  program: string
+  /** Folders besides PATH and sbin. */
+  folders?: readonly string[]
+}
+
+const etcd: Package = { names: ['etcd-server', 'etcd'], program: 'etcd' }
+const redis: Package = { names: ['redis-server', 'redis'], program: 'redis-server' }
+const redisCli: Package = { names: ['redis-tools'], program: 'redis-cli' }
+const prometheus: Package = { names: ['prometheus'], program: 'prometheus' }
+const openssl: Package = { names: ['openssl'], program: 'openssl' }
+const setpriv: Package = { names: ['util-linux'], program: 'setpriv' }
+
+/** What integration tests start on loopback, without root once it is installed. */
+export const integrationPackages: readonly Package[] = [etcd, redis, redisCli, prometheus, openssl, setpriv]
+
+export const cniFolder = '/usr/lib/cni'
+
+/** What a whole cluster needs besides. */
+export const clusterPackages: readonly Package[] = [
+  ...integrationPackages,
+  { names: ['containerd'], program: 'containerd' },
+  { names: ['runc'], program: 'runc' },
+  { names: ['containernetworking-plugins'], program: 'bridge', folders: [cniFolder, '/opt/cni/bin'] },
+  { names: ['nftables'], program: 'nft' },
+  { names: ['iproute2'], program: 'ip' },
+  { names: ['mount'], program: 'umount' },
+]
