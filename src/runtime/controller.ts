@@ -51,7 +51,8 @@ export class Controller {
     if (signal.aborted) stop()
     else signal.addEventListener('abort', stop, { once: true })
     const loops = Promise.all(Array.from({ length: workers }, () => this.#work()))
-    await stopped(signal)
+    // the loops end before the signal only by a throwing observer, which must not pass unseen
+    await Promise.race([stopped(signal), loops])
     const drained = new AbortController()
     await Promise.race([queue.drained(), clock.sleep(graceMs, drained.signal)])
     drained.abort()
