@@ -24,7 +24,7 @@ export interface EventRecorderOptions {
 }
 
 export interface EventRecorder {
-  /** Queues an event and returns at once; never throws. The note is cut at 1024 characters. */
+  /** Queues an event and returns at once; never throws. The note is cut at 1024 bytes. */
   record(regarding: KubeObject | ObjectReference, type: 'Normal' | 'Warning', reason: string, note: string): void
   /** Resolves when what is queued is written or given up, at the latest after `limitMs`. */
   flush(limitMs: number): Promise<void>
@@ -128,9 +128,13 @@ export function referenceTo(target: KubeObject | ObjectReference): ObjectReferen
 }
 
 function cut(note: string): string {
-  if (note.length <= MAX_NOTE) return note
-  // an emoji cut in half would be refused as invalid UTF-8
-  return `${note.slice(0, MAX_NOTE - 3).replace(/[\uD800-\uDBFF]$/, '')}...`
+  const bytes = Buffer.from(note)
+  if (bytes.length <= MAX_NOTE) return note
+  // what is left of a character cut in half decodes to U+FFFD
+  return `${bytes
+    .subarray(0, MAX_NOTE - 3)
+    .toString()
+    .replace(/\uFFFD+$/, '')}...`
 }
 
 /** Sets the entry as the youngest and lets the oldest go. */
