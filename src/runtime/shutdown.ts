@@ -1,3 +1,5 @@
+import type { EventEmitter } from 'node:events'
+
 /** Why the process must end at once. */
 export interface FatalReason {
   readonly kind: 'uncaughtException' | 'unhandledRejection'
@@ -6,8 +8,8 @@ export interface FatalReason {
 
 /** The parts of `process` in use, so that tests can stand in for it. */
 export interface ProcessLike {
-  on(event: string, listener: (...args: never[]) => void): unknown
-  off(event: string, listener: (...args: never[]) => void): unknown
+  on: EventEmitter['on']
+  off: EventEmitter['off']
   exit(code: number): void
 }
 
@@ -46,11 +48,11 @@ export function watchShutdown(options: ShutdownOptions): Shutdown {
     fatal = true
     void endAfter(options, { kind, error })
   }
-  const listeners: readonly (readonly [string, (...args: never[]) => void])[] = [
+  const listeners: readonly (readonly [string, (error?: unknown) => void])[] = [
     ['SIGTERM', () => onSignal('SIGTERM')],
     ['SIGINT', () => onSignal('SIGINT')],
-    ['uncaughtException', (error: unknown) => onFatal('uncaughtException', error)],
-    ['unhandledRejection', (error: unknown) => onFatal('unhandledRejection', error)],
+    ['uncaughtException', (error?: unknown) => onFatal('uncaughtException', error)],
+    ['unhandledRejection', (error?: unknown) => onFatal('unhandledRejection', error)],
   ]
   for (const [event, listener] of listeners) options.process.on(event, listener)
   return {
