@@ -43,7 +43,7 @@ const Steps = (what: string) =>
       message: 'two steps have the same percent: remove one',
     },
     {
-      rule: 'self.size() < 2 || range(self.size()-1).all(i, self[i].percent < self[i+1].percent)',
+      rule: 'self.map(i, i.percent).isSorted()',
       message: 'steps must rise: put the smaller percent first',
     },
   )
