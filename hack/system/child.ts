@@ -35,12 +35,12 @@ export function startChild(options: ChildOptions): Child {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
   closeSync(log)
-  let lost: string | undefined
-  child.on('error', (error) => (lost = `${options.name} did not start: ${error.message}`))
-  child.on(
-    'exit',
-    (code, signal) => (lost = `${options.name} ended with ${signal ?? `code ${code}`}${lastLines(options.logFile)}`),
-  )
+  // The log is read when somebody asks: after an ordered stop its folder may be gone.
+  let lost: (() => string) | undefined
+  child.on('error', (error) => (lost = () => `${options.name} did not start: ${error.message}`))
+  child.on('exit', (code, signal) => {
+    lost = () => `${options.name} ended with ${signal ?? `code ${code}`}${lastLines(options.logFile)}`
+  })
   child.unref()
   const pid = child.pid
   const identity = pid === undefined ? undefined : identify(pid)
@@ -50,7 +50,7 @@ export function startChild(options: ChildOptions): Child {
     pid,
     identity,
     logFile: options.logFile,
-    lost: () => lost,
+    lost: () => lost?.(),
     stop: (graceMs = 5000) => end(identity, graceMs),
   }
 }
