@@ -1,0 +1,85 @@
+import { STORES, type StoreInfo, type StoreName } from './jobs.ts'
+
+/** What the traffic (and the seed) knows of one job from acknowledged answers alone. */
+export interface Entry {
+  readonly id: string
+  readonly workspace: string
+  /** True for a job written by the seed, whose text is as seeded while `acked` is 0. */
+  readonly seeded: boolean
+  /** Highest version acknowledged. */
+  acked: number
+  /** Highest version ever sent. */
+  issued: number
+  /** Absolute expiry, ms of Redis's clock; undefined for none. */
+  expiresAt: number | undefined
+  state: 'live' | 'deleted'
+  /** A write got no answer: it may or may not have happened. Its contents are then judged by equality alone. */
+  uncertain: boolean
+  /** It went through the queue: a worker must bring it to `done`. */
+  readonly queued: boolean
+  /** Highest position in STATUS_ORDER that a read has shown. */
+  statusSeen: number
+  /** A write is on its way: only one at a time for each job. */
+  writing: boolean
+  /** Counts beginnings and ends of deletes and expiries: a read that overlaps one may find the job or not. */
+  moves: number
+}
+
+/** Distance to an expiry within which a job may be there or not: clocks, delays. */
+export const EXPIRY_SLACK_MS = 2_000
+
+export type Presence = 'there' | 'gone' | 'either'
+
+/** Whether the job must be there for a read that ran from `from` to `to` (ms of Redis's clock). */
+export function presence(entry: Entry, from: number, to: number): Presence {
+  if (entry.uncertain) return 'either'
+  if (entry.state === 'deleted') return 'gone'
+  if (entry.expiresAt === undefined) return 'there'
+  if (to < entry.expiresAt - EXPIRY_SLACK_MS) return 'there'
+  return from > entry.expiresAt + EXPIRY_SLACK_MS ? 'gone' : 'either'
+}
+
+/** The record of one store: every job that ever was, and how many writes were acknowledged. */
+export class Ledger {
+  readonly store: StoreInfo
+  readonly #entries = new Map<string, Entry>()
+  readonly #pickable: Entry[] = []
+  readonly counts = { created: 0, updated: 0, deleted: 0 }
+
+  constructor(name: StoreName) {
+    this.store = STORES[name]
+  }
+
+  add(job: Pick<Entry, 'id' | 'workspace' | 'seeded' | 'queued' | 'expiresAt'>): Entry {
+    const entry: Entry = {
+      ...job,
+      acked: 0,
+      issued: 0,
+      state: 'live',
+      uncertain: false,
+      statusSeen: 0,
+      writing: false,
+      moves: 0,
+    }
+    this.#entries.set(job.id, entry)
+    this.#pickable.push(entry)
+    return entry
+  }
+
+  get(id: string): Entry | undefined {
+    return this.#entries.get(id)
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  all(): IterableIterator<Entry> {
+    return this.#entries.values()
+  }
+
+  /** A random job; deleted and expired ones now and then too, because they must stay gone. */
+  pick(random: () => number): Entry | undefined {
+    return this.#pickable[Math.floor(random() * this.#pickable.length)]
+  }
+}
