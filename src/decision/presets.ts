@@ -1,0 +1,42 @@
+import type { CheckSpec, Spec } from '../api/schema.ts'
+
+const WINDOW = '5m'
+
+/** The checks of a spec: its own, else the presets; none when `slo.disabled`. `name`: that of the resource. */
+export function checksOf(spec: Pick<Spec, 'slo'>, name: string): readonly CheckSpec[] {
+  if (spec.slo.disabled) return []
+  return spec.slo.checks ?? presetChecks(name)
+}
+
+/** Default checks over the metrics of the Keyshift client, for the migration of that name. */
+export function presetChecks(name: string): readonly CheckSpec[] {
+  const migration = `{migration="${name}"}`
+  return [
+    preset('error-rate', share('ai_jobs_total{status="failed"}', 'ai_jobs_total', 'workspace_id')),
+    preset('isolation', share('security_decisions_total{result="deny"}', 'security_decisions_total')),
+    preset(
+      'stale-epoch',
+      share(`keyshift_client_stale_epoch_total${migration}`, `keyshift_client_operations_total${migration}`),
+    ),
+  ]
+}
+
+function preset(name: string, query: string): CheckSpec {
+  return { name, query, max: 0.01, interval: '30s', failureLimit: 3, onNoData: 'Inconclusive' }
+}
+
+/**
+ * Share of `part` in `whole`. A part that never counted is 0, not missing; whatever did nothing in the window is left
+ * out, so that idle workspaces divide nothing by nothing.
+ */
+function share(part: string, whole: string, by?: string): string {
+  const sum = (series: string): string => (by === undefined ? `sum(${series})` : `sum by (${by}) (${series})`)
+  const [parts, all] = [sum(growth(part)), sum(growth(whole))]
+  return `(${parts} or 0 * ${all}) / (${all} > 0)`
+}
+
+// A counter that came to life within the window shows no increase for what it counted before its first scrape: its
+// highest value is its growth. An older one has its increase, restarts included.
+function growth(selector: string): string {
+  return `(max_over_time(${selector}[${WINDOW}]) unless ${selector} offset ${WINDOW}) or increase(${selector}[${WINDOW}])`
+}
