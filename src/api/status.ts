@@ -16,6 +16,26 @@ const State = z.object({
 /** One piece of evidence: which worker Job proved it, and when. */
 const Proof = z.object({ job: text(63), epoch: count(), at: time() })
 
+/** Account of one kind of worker Job: its attempt in hand, and what stands in the way of the next one. */
+const WorkAccount = z.object({
+  attempt: count().meta({ description: 'Number in the name of the Job.' }),
+  state: z.enum(['Creating', 'Active', 'Recorded', 'Waiting', 'Held']).meta({
+    description:
+      'Creating: asked for. Active: seen. Recorded: its result is taken or void. Waiting: backs off after a failure. Held: a person must act.',
+  }),
+  direction: z.enum(['TargetToLegacy', 'Both']).optional(),
+  failures: count().meta({ description: 'Attempts that ended without a result, in a row.' }),
+  since: time().optional().meta({ description: 'Since when it waits or is held.' }),
+  reason: text(64).optional(),
+  message: text(1024).optional(),
+  retry: text(253)
+    .optional()
+    .meta({ description: 'Annotation keyshift.dev/retry when it was held; a new value runs it again.' }),
+  inputs: text(253)
+    .optional()
+    .meta({ description: 'Digest of the spec fields it looks at, or the annotation it carries out.' }),
+})
+
 export const StatusSchema = z
   .object({
     observedGeneration: count().optional().meta({ description: 'Generation of the spec that this status speaks of.' }),
@@ -38,6 +58,9 @@ export const StatusSchema = z
     soakRemainingMs: count()
       .optional()
       .meta({ description: 'Soak left to earn while it is held up, in milliseconds.' }),
+    soakLengthMs: count()
+      .optional()
+      .meta({ description: 'Length of the whole soak that the two fields above count on, in milliseconds.' }),
     soakCountedThrough: time().optional().meta({ description: 'Soak windows are counted up to here.' }),
     failed: z
       .object({
@@ -72,17 +95,40 @@ export const StatusSchema = z
       })
       .optional()
       .meta({ description: 'What has been proven of the data, and for which Redis and epoch it holds.' }),
-    preflight: Proof.optional(),
+    preflight: Proof.extend({ inputs: text(16) })
+      .optional()
+      .meta({
+        description: 'The preflight that found no blocker, with a digest of the spec fields that it looked at.',
+      }),
     malformed: z
       .object({ count: count(), keys: z.array(text(320)).max(20) })
       .optional()
       .meta({ description: 'Jobs whose workspace cannot be told.' }),
-    attempts: z
-      .record(z.string().max(64), count())
+    work: z
+      .record(z.string().max(16), WorkAccount)
       .optional()
-      .meta({ description: 'Attempt number of each kind of worker Job.' }),
+      .meta({ description: 'Account of each kind of worker Job.' }),
+    redisSeen: z
+      .object({ address: text(512), runId: text(64), lineage: text(64), since: time() })
+      .optional()
+      .meta({ description: 'The Redis process last seen, and since when it is this one.' }),
+    lapsed: z
+      .array(z.object({ pod: text(64), since: time() }))
+      .max(64)
+      .optional()
+      .meta({ description: 'UIDs of running pods whose clients have no lease any more.' }),
+    reverts: z
+      .object({ count: count(), at: time(), manager: text(128) })
+      .optional()
+      .meta({ description: 'How often another field manager took back the routing document of late.' }),
     templates: z.array(text(80)).max(64).optional().meta({ description: 'Pod templates that were seen as members.' }),
-    lastCap: z.object({ targetPhase: z.enum(PHASES), canaryPercentage: z.int().min(0).max(100) }).optional(),
+    lastCap: z
+      .object({ targetPhase: z.enum(PHASES), canaryPercentage: z.int().min(0).max(100) })
+      .optional()
+      .meta({
+        description:
+          'Set by a walk back that ended at 100 % of this phase: the percentage caps it again once it has another value.',
+      }),
     purged: text(253)
       .optional()
       .meta({ description: 'Value of the annotation keyshift.dev/purge that was carried out.' }),
@@ -150,4 +196,5 @@ export type StatusCheck = NonNullable<Status['checks']>[number]
 export type StatusJob = NonNullable<Status['jobs']>[number]
 export type StatusFailed = NonNullable<Status['failed']>
 export type StatusEvidence = NonNullable<Status['evidence']>
+export type WorkAccount = z.output<typeof WorkAccount>
 export type Proof = z.output<typeof Proof>
