@@ -19,6 +19,8 @@ export interface ControlKeys {
   readonly illegalIds: string
   /** Hash, workspace -> jobs waiting or in processing. */
   readonly depth: string
+  /** Hash, entry of a queue -> the workspace that `depth` counted it for. */
+  queued(queue: string): string
   /** Hash, remembered answer of an operation id, with PX expiry. */
   operation(id: string): string
   /** Hash of one worker Job: see `WorkFields` in work.ts. */
@@ -41,6 +43,7 @@ export function controlKeys(prefix: string): ControlKeys {
     fallbackReads: `${prefix}fallback-reads`,
     illegalIds: `${prefix}illegal-ids`,
     depth: `${prefix}depth`,
+    queued: (queue) => `${prefix}queued:${queue}`,
     operation: (id) => `${prefix}op:${id}`,
     work: (jobName) => `${prefix}work:${jobName}`,
     dead: (queue) => `${prefix}dead:${queue}`,

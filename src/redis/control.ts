@@ -1,0 +1,250 @@
+import type { ControlKeys, LeaseRecord, MemberRecord, RecordFields } from '../protocol/control-keys.ts'
+import type { CallOptions, Connection } from './connection.ts'
+import { NotPrimary } from './errors.ts'
+
+/** Everything that the operator reads from Redis, as one moment. */
+export interface ControlSnapshot {
+  /** Redis TIME, ms. */
+  readonly now: number
+  readonly runId: string
+  /** master_replid */
+  readonly lineage: string
+  readonly redisVersion: string
+  readonly connectedReplicas: number
+  /** Absent until raised; also absent where the stored text is no number. */
+  readonly fence: number | undefined
+  /** The record's fields as stored; undefined where there is no record. Missing fields are ''. */
+  readonly record: RecordFields | undefined
+  readonly members: readonly {
+    readonly id: string
+    readonly record: MemberRecord
+    /** Absent when it lapsed or was closed. */
+    readonly lease?: LeaseRecord
+  }[]
+  /** Ids of member fields that are no member records. */
+  readonly unreadableMembers: readonly string[]
+  readonly backfilled: boolean
+  readonly fallbackReads: number
+  readonly illegalIds: {
+    readonly count: number
+    /** Since the last one, ms. */
+    readonly ageMs?: number
+    readonly example?: string
+    readonly member?: string
+  }
+}
+
+/**
+ * Record, fence, members with their leases, backfill mark, fallback counter and illegal ids in one reply.
+ * @throws Refused, NotReady, UnknownOutcome (safe to repeat)
+ */
+export async function readControl(c: Connection, keys: ControlKeys, options: CallOptions): Promise<ControlSnapshot> {
+  const reply = (await c.runScript(
+    'control-read',
+    [keys.fence, keys.record, keys.members, keys.backfilled, keys.fallbackReads, keys.illegalIds],
+    [keys.lease('')],
+    options,
+  )) as [string | null, string[], (string | null)[], number, string | null, string[], string, string, string]
+  const [fence, recordFields, memberList, backfilled, fallbackReads, illegalFields, now, server, replication] = reply
+  const record = pairs(recordFields)
+  const illegal = pairs(illegalFields)
+  const members: ControlSnapshot['members'][number][] = []
+  const unreadableMembers: string[] = []
+  for (let i = 0; i < memberList.length; i += 3) {
+    const id = memberList[i] ?? ''
+    const member = parse<MemberRecord>(memberList[i + 1])
+    const lease = parse<LeaseRecord>(memberList[i + 2])
+    if (typeof member?.podUid !== 'string') unreadableMembers.push(id)
+    else members.push(typeof lease?.epoch === 'number' ? { id, record: member, lease } : { id, record: member })
+  }
+  const lastAt = illegal.get('lastAt')
+  const [example, member] = [illegal.get('example'), illegal.get('member')]
+  return {
+    now: Number(now),
+    runId: infoField(server, 'run_id'),
+    lineage: infoField(replication, 'master_replid'),
+    redisVersion: infoField(server, 'redis_version'),
+    connectedReplicas: Number(infoField(replication, 'connected_slaves')),
+    fence: fence !== null && /^\d+$/.test(fence) ? Number(fence) : undefined,
+    record: record.size === 0 ? undefined : recordOf(record),
+    members,
+    unreadableMembers,
+    backfilled: backfilled === 1,
+    fallbackReads: Number(fallbackReads ?? 0),
+    illegalIds: {
+      count: Number(illegal.get('count') ?? 0),
+      ...(lastAt === undefined ? {} : { ageMs: Math.max(0, Number(now) - Number(lastAt)) }),
+      ...(example === undefined ? {} : { example }),
+      ...(member === undefined ? {} : { member }),
+    },
+  }
+}
+
+export type WriteRecordResult =
+  | { readonly ok: true }
+  /** The record stands at a higher epoch: nothing was written. */
+  | { readonly ok: false; readonly reason: 'Newer'; readonly epoch: number }
+  /** Equal epoch, another hash: nothing was written. */
+  | { readonly ok: false; readonly reason: 'OtherHash' }
+  /** Another cluster or resource holds the record: nothing was written. */
+  | { readonly ok: false; readonly reason: 'OtherOwner'; readonly cluster: string; readonly owner: string }
+  /** The key is no hash. */
+  | { readonly ok: false; readonly reason: 'WrongType' }
+
+/**
+ * Compare-and-set: writes where the record is absent, of a lower epoch, or of the same epoch and hash, and of the same
+ * cluster and owner. Idempotent.
+ * @throws Refused, NotReady, UnknownOutcome (safe to repeat)
+ */
+export async function writeRecord(
+  c: Connection,
+  keys: ControlKeys,
+  record: RecordFields,
+  options: CallOptions,
+): Promise<WriteRecordResult> {
+  const fields = Object.entries(record).flatMap(([field, value]) => [field, String(value)])
+  const [status, ...rest] = (await c.runScript(
+    'control-write-record',
+    [keys.record],
+    [record.epoch, record.hash, record.cluster, record.owner, ...fields],
+    options,
+  )) as string[]
+  switch (status) {
+    case 'OK':
+      return { ok: true }
+    case 'NEWER':
+      return { ok: false, reason: 'Newer', epoch: Number(rest[0]) }
+    case 'HASH':
+      return { ok: false, reason: 'OtherHash' }
+    case 'OWNER':
+      return { ok: false, reason: 'OtherOwner', cluster: rest[0] ?? '', owner: rest[1] ?? '' }
+    default:
+      return { ok: false, reason: 'WrongType' }
+  }
+}
+
+export interface FenceResult {
+  /** Read back from the primary after the wait: at or above what was asked for, also where someone raised it further. */
+  readonly fence: number
+  readonly replicas: { readonly connected: number; readonly acknowledged: number }
+  /** `fence` stands and every connected replica has it. Only then may the next epoch be published. */
+  readonly confirmed: boolean
+}
+
+/**
+ * Raises min_epoch to `epoch` (only ever max), waits for every connected replica (WAIT, at most half of the deadline), and
+ * reads it back from the server, which must still be the primary. Idempotent.
+ * @throws NotPrimary, Refused, NotReady, UnknownOutcome (safe to repeat)
+ */
+export async function raiseFence(
+  c: Connection,
+  keys: ControlKeys,
+  epoch: number,
+  options: CallOptions,
+): Promise<FenceResult> {
+  await c.runScript('control-raise-fence', [keys.fence], [String(epoch)], options)
+  const replication = async (): Promise<{ role: string; connected: number }> => {
+    const info = String(await c.call(['INFO', 'replication'], options))
+    return { role: infoField(info, 'role'), connected: Number(infoField(info, 'connected_slaves')) }
+  }
+  const { connected } = await replication()
+  const waitMs = Math.max(1, Math.floor(options.deadlineMs / 2))
+  const acknowledged = connected === 0 ? 0 : Number(await c.call(['WAIT', connected, waitMs], options))
+  const [after, text] = [await replication(), await c.call(['GET', keys.fence], options)]
+  if (after.role !== 'master') {
+    c.distrust('the primary became a replica')
+    throw new NotPrimary('the Redis server', after.role)
+  }
+  const fence = typeof text === 'string' && /^\d+$/.test(text) ? Number(text) : 0
+  return {
+    fence,
+    replicas: { connected: after.connected, acknowledged },
+    confirmed: fence >= epoch && acknowledged >= after.connected,
+  }
+}
+
+/** Sets or takes away the mark of a completed backfill and begins the fallback counter anew. True where something changed. */
+export async function markBackfilled(
+  c: Connection,
+  keys: ControlKeys,
+  on: boolean,
+  options: CallOptions,
+): Promise<boolean> {
+  const done = await c.runScript(
+    'control-mark-backfilled',
+    [keys.backfilled, keys.fallbackReads],
+    [on ? '1' : '0'],
+    options,
+  )
+  return done === 1
+}
+
+/** Removes member records of pods that are gone, with their leases. Returns how many there were. */
+export async function pruneMembers(
+  c: Connection,
+  keys: ControlKeys,
+  ids: readonly string[],
+  options: CallOptions,
+): Promise<number> {
+  if (ids.length === 0) return 0
+  return Number(
+    await c.runScript('control-prune-members', [keys.members, ...ids.map((id) => keys.lease(id))], ids, options),
+  )
+}
+
+/** Fields of a worker Job's hash (see WorkFields), empty where there is none. */
+export async function readWork(
+  c: Connection,
+  keys: ControlKeys,
+  jobName: string,
+  options: CallOptions,
+): Promise<Partial<Record<string, string>>> {
+  return Object.fromEntries(pairs((await c.call(['HGETALL', keys.work(jobName)], options)) as string[]))
+}
+
+export async function deleteWork(
+  c: Connection,
+  keys: ControlKeys,
+  jobName: string,
+  options: CallOptions,
+): Promise<void> {
+  await c.call(['DEL', keys.work(jobName)], options)
+}
+
+/** A field of INFO, '' where it is missing. */
+export function infoField(info: string, name: string): string {
+  return new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? ''
+}
+
+function recordOf(fields: Map<string, string>): RecordFields {
+  const field = (name: keyof RecordFields): string => fields.get(name) ?? ''
+  return {
+    cluster: field('cluster'),
+    owner: field('owner'),
+    phase: field('phase'),
+    step: field('step'),
+    epoch: field('epoch'),
+    hash: field('hash'),
+    document: field('document'),
+    abort: field('abort'),
+    evidence: field('evidence'),
+    soak: field('soak'),
+    templates: field('templates'),
+  }
+}
+
+function pairs(list: readonly string[]): Map<string, string> {
+  const map = new Map<string, string>()
+  for (let i = 0; i + 1 < list.length; i += 2) map.set(list[i] ?? '', list[i + 1] ?? '')
+  return map
+}
+
+function parse<T>(text: string | null | undefined): (Partial<T> & T) | undefined {
+  if (typeof text !== 'string') return undefined
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? (value as Partial<T> & T) : undefined
+  } catch {
+    return undefined
+  }
+}

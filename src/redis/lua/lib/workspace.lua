@@ -1,0 +1,20 @@
+--- @include "lib/ids"
+-- Workspace in the bytes of a JSON text: its top-level field, or nil. Never guessed at.
+local function workspace_in_text(text, field)
+  local ok, value = pcall(cjson.decode, text)
+  if not ok or type(value) ~= 'table' then return nil end
+  local ws = value[field]
+  if type(ws) ~= 'string' then return nil end
+  return ws
+end
+
+-- Type of the key ('none' where absent) and the workspace its value names (nil: none that can be read).
+local function read_workspace(key, field)
+  local kind = redis.call('TYPE', key).ok
+  if kind == 'hash' then
+    return kind, redis.call('HGET', key, field) or nil
+  elseif kind == 'string' then
+    return kind, workspace_in_text(redis.call('GET', key), field)
+  end
+  return kind, nil
+end
