@@ -17,14 +17,15 @@ const setpriv: Package = { names: ['util-linux'], program: 'setpriv' }
 /** What integration tests start on loopback, without root once it is installed. */
 export const integrationPackages: readonly Package[] = [etcd, redis, redisCli, prometheus, openssl, setpriv]
 
-export const cniFolder = '/usr/lib/cni'
+export const cniFolders = ['/usr/lib/cni', '/opt/cni/bin', '/usr/libexec/cni']
 
 /** What a whole cluster needs besides. */
 export const clusterPackages: readonly Package[] = [
   ...integrationPackages,
   { names: ['containerd'], program: 'containerd' },
   { names: ['runc'], program: 'runc' },
-  { names: ['containernetworking-plugins'], program: 'bridge', folders: [cniFolder, '/opt/cni/bin'] },
+  // Not its plugin 'bridge': iproute2 has a program of that name.
+  { names: ['containernetworking-plugins'], program: 'host-local', folders: cniFolders },
   { names: ['nftables'], program: 'nft' },
   { names: ['iproute2'], program: 'ip' },
   { names: ['mount'], program: 'umount' },
