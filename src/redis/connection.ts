@@ -1,7 +1,8 @@
 import { performance } from 'node:perf_hooks'
 import { Redis as DefaultRedis } from 'ioredis'
 import { formatRedisAddress, type RedisAddress } from './address.ts'
-import { KeyshiftError, NotReady, UnknownOutcome, Refused, fromReply, replyCode } from './errors.ts'
+import type { KeyshiftError} from './errors.ts';
+import { NotReady, UnknownOutcome, Refused, fromReply, replyCode } from './errors.ts'
 import { SCRIPTS, type ScriptName } from './scripts.generated.ts'
 import { openSession, type Credentials, type RedisConstructor, type Session } from './session.ts'
 
@@ -203,9 +204,9 @@ export class Connection {
   async #attempt(): Promise<void> {
     this.#setState('connecting')
     try {
-      const { Redis = DefaultRedis as unknown as RedisConstructor, connectTimeoutMs = 5000 } = this.#options
+      const { Redis = DefaultRedis, connectTimeoutMs = 5000 } = this.#options
       const session = await openSession({ ...this.#options, Redis, connectTimeoutMs })
-      if ((this.#state as ConnectionState) === 'closed') {
+      if ((this.#state) === 'closed') {
         session.destroy()
         return
       }

@@ -1,0 +1,70 @@
+import { KeyshiftError } from '../redis/errors.ts'
+
+/** An id that the templates cannot hold. Nothing was sent. Retrying does not help: choose another id. */
+export class InvalidId extends KeyshiftError {
+  readonly id: string
+  constructor(what: 'job id' | 'workspace id' | 'operation id', id: string, why: string) {
+    super('INVALID_ID', `${what} ${JSON.stringify(id)} ${why}`)
+    this.id = id
+  }
+}
+
+/** An argument that no operation can have. Nothing was sent. */
+export class InvalidArgument extends KeyshiftError {
+  constructor(message: string) {
+    super('INVALID_ARGUMENT', message)
+  }
+}
+
+/** A job of this id exists already (job ids are unique over all workspaces). Nothing was done. */
+export class JobExists extends KeyshiftError {
+  readonly jobId: string
+  constructor(jobId: string) {
+    super('JOB_EXISTS', `job ${JSON.stringify(jobId)} exists already`)
+    this.jobId = jobId
+  }
+}
+
+/** The stored value was not the expected one, for `update` of a text after all its tries. Nothing was done: read again, decide again. */
+export class Conflict extends KeyshiftError {
+  /** The field that differed, for hashes. */
+  readonly field: string | undefined
+  constructor(jobId: string, field?: string) {
+    super(
+      'CONFLICT',
+      `job ${JSON.stringify(jobId)} was changed by someone else${field === undefined ? '' : ` (field ${field})`}`,
+    )
+    this.field = field
+  }
+}
+
+/** The value names another workspace than the store's, or none that can be read. Nothing was done. */
+export class WorkspaceMismatch extends KeyshiftError {
+  constructor(jobId: string, field: string) {
+    super(
+      'WORKSPACE_MISMATCH',
+      `the value of job ${JSON.stringify(jobId)} must hold its own workspace in "${field}", unchanged`,
+    )
+  }
+}
+
+/** Redis holds something under a name that this operation needs, and it is not what belongs there. Nothing was done. */
+export class Occupied extends KeyshiftError {
+  constructor(message: string) {
+    super('OCCUPIED', message)
+  }
+}
+
+/** The operation id was used for another operation or job. Nothing was done. */
+export class OperationReused extends KeyshiftError {
+  constructor(id: string) {
+    super('OPERATION_REUSED', `operation id ${JSON.stringify(id)} was used for another operation: give each its own`)
+  }
+}
+
+/** The lease on a queue entry ended and someone else may work on it. Nothing was done. */
+export class LeaseLost extends KeyshiftError {
+  constructor(jobId: string) {
+    super('LEASE_LOST', `the lease on job ${JSON.stringify(jobId)} has ended: it goes, or went, back to its queue`)
+  }
+}

@@ -1,0 +1,210 @@
+import type { Credentials, RedisConstructor } from '../redis/connection.ts'
+
+export type Encoding = 'hash' | 'json'
+
+export interface ClientOptions<E extends Encoding = Encoding> {
+  /** `ai:job:{job_id}`. Must equal the routing document's. */
+  readonly legacy: string
+  /** `ai:job:{workspace_id}:{job_id}`. Must equal the routing document's. */
+  readonly target: string
+  /** How a job is stored: a Redis hash, or a string that holds JSON. */
+  readonly encoding: E
+  /** Hash field, or top-level JSON field, that holds the workspace. Default: the placeholder that only the target has. */
+  readonly workspaceField?: string
+  readonly redis: {
+    /** `redis://host:port/db` of the primary, without credentials. */
+    readonly address: string
+    /** Asked at every (re)connect, so that a rotated password is picked up without a restart. */
+    readonly credentials?: () => Promise<Credentials | undefined>
+    /** The `Redis` class of ioredis 5.4 to 6. Default: that of the installed `ioredis`. */
+    readonly Redis?: RedisConstructor
+  }
+  /** Where the routing ConfigMap is mounted, as a directory. Left out: unmanaged, plain legacy operation. */
+  readonly routingDir?: string
+  /** UID and name of the pod. Default: the environment variables POD_UID and POD_NAME. */
+  readonly podUid?: string
+  readonly podName?: string
+  /** Limit of an operation, ms, retries included. Default 5000. */
+  readonly deadlineMs?: number
+  /** How long the answer of an operation id is remembered, ms. Default 600000. */
+  readonly operationTtlMs?: number
+  /** How often the routing directory is polled, ms. Default 1000. */
+  readonly pollMs?: number
+  readonly metrics?: MetricsOptions
+  /** Called with what an operator of the app should see. Default: nothing is logged. */
+  readonly log?: (level: 'info' | 'warn' | 'error', message: string, detail: Readonly<Record<string, unknown>>) => void
+}
+
+/** The part of a prom-client registry that is used. */
+export interface MetricsRegistry {
+  getSingleMetric(name: string): unknown
+  registerMetric(metric: never): void
+}
+
+export type MetricName =
+  | 'ai_jobs_total'
+  | 'ai_job_latency_seconds'
+  | 'ai_queue_depth'
+  | 'security_decisions_total'
+  | 'ai_jobs_dual_write_ratio'
+  | 'keyshift_client_reads_total'
+  | 'keyshift_client_stale_epoch_total'
+  | 'keyshift_client_operations_total'
+  | 'keyshift_client_epoch'
+  | 'keyshift_client_queue_removed_total'
+
+export interface MetricsOptions {
+  /** The registry that the app's /metrics page shows. */
+  readonly registry: MetricsRegistry
+  /** Put in front of every name. */
+  readonly prefix?: string
+  /** Another name for a metric, or false to leave it out. */
+  readonly rename?: Partial<Record<MetricName, string | false>>
+}
+
+export interface OperationOptions {
+  /** Limit of this call, ms, retries included. */
+  readonly deadlineMs?: number
+  /**
+   * Aborting ends a call that was not sent yet, and a read at any time. A write that was sent still settles with its
+   * outcome, within its deadline.
+   */
+  readonly signal?: AbortSignal
+}
+
+export interface WriteOptions extends OperationOptions {
+  /** Makes a repeated call safe: a second one with the same id, job and operation gets the first one's answer. */
+  readonly operationId?: string
+}
+
+export type Expiry = { readonly ttlMs: number } | { readonly expiresAt: number } | { readonly persist: true }
+
+export interface CreateOptions extends WriteOptions {
+  /** Time to live, ms; or an absolute time, ms since 1970. Neither: the job does not expire. */
+  readonly ttlMs?: number
+  readonly expiresAt?: number
+  /** Key of the queue that gets the job's entry in the same step. */
+  readonly queue?: string
+}
+
+/** `hash`: fields and values. `json`: the stored text, byte for byte. */
+export type JobValue<E extends Encoding> = E extends 'hash' ? Readonly<Record<string, string>> : string
+
+export interface Job<E extends Encoding> {
+  readonly jobId: string
+  readonly value: JobValue<E>
+  /** ms since 1970; absent where the job does not expire. */
+  readonly expiresAt?: number
+}
+
+export type MutateCommand =
+  | readonly ['HSET', field: string, value: string]
+  | readonly ['HDEL', field: string]
+  | readonly ['HINCRBY', field: string, by: number | bigint]
+  | readonly ['HINCRBYFLOAT', field: string, by: number]
+
+/** Jobs of one workspace. A job of another workspace is treated as one that is not there. */
+export interface JobStore<E extends Encoding> {
+  readonly workspaceId: string
+  /** Creates a job that does not exist. For hashes the workspace field is filled in. @throws JobExists, WorkspaceMismatch */
+  create(jobId: string, value: JobValue<E>, options?: CreateOptions): Promise<void>
+  /** `create` and its queue entry in one step. */
+  enqueue(jobId: string, value: JobValue<E>, options: CreateOptions & { readonly queue: string }): Promise<void>
+  /** Puts the entry of an existing job into a queue (again). False where the job does not exist. */
+  push(jobId: string, options: WriteOptions & { readonly queue: string }): Promise<boolean>
+  get(jobId: string, options?: OperationOptions): Promise<Job<E> | undefined>
+  /** See `UpdateHash` and `UpdateText`. False where the job does not exist. */
+  readonly update: E extends 'hash' ? UpdateHash : UpdateText
+  /** Runs hash commands as one step, for `hash` only. One result each; undefined where the job does not exist. */
+  mutate(
+    jobId: string,
+    commands: readonly MutateCommand[],
+    options?: WriteOptions,
+  ): Promise<readonly string[] | undefined>
+  /** False where the job did not exist. */
+  delete(jobId: string, options?: WriteOptions): Promise<boolean>
+  /** Changes when the job expires. False where the job does not exist. */
+  expire(jobId: string, expiry: Expiry, options?: WriteOptions): Promise<boolean>
+  /** Every job of the workspace once, in no order. Reads the whole keyspace page by page. */
+  list(options?: OperationOptions & { readonly pageSize?: number }): AsyncIterableIterator<Job<E>>
+}
+
+/**
+ * Sets fields where every field of `expect` still has that value (null: is absent). The workspace field cannot change.
+ * @throws Conflict
+ */
+export type UpdateHash = (
+  jobId: string,
+  fields: Readonly<Record<string, string>>,
+  options?: WriteOptions & { readonly expect?: Readonly<Record<string, string | null>> },
+) => Promise<boolean>
+
+/**
+ * Gives the stored text to `change` and writes what it returns, if the stored bytes are still the same; else reads again,
+ * at most `maxTries` (10) times. `change` may be called several times. The workspace cannot change.
+ * @throws Conflict
+ */
+export type UpdateText = (
+  jobId: string,
+  change: (text: string) => string | Promise<string>,
+  options?: WriteOptions & { readonly maxTries?: number },
+) => Promise<boolean>
+
+export interface DequeueOptions extends OperationOptions {
+  /** How long to wait for an entry, ms. Default 0: look once. */
+  readonly waitMs?: number
+  /** How long the entry is held before it goes back to its queue, ms. Default 60000. */
+  readonly leaseMs?: number
+}
+
+/** One entry taken from a queue. It comes back when it is neither acknowledged nor extended before its lease ends. */
+export interface Delivery<E extends Encoding> {
+  readonly jobId: string
+  /** Undefined only in epochs 0 and 1, for a stored value that names no usable workspace. */
+  readonly workspaceId: string | undefined
+  /** Redis TIME, ms. */
+  readonly leaseEnd: number
+  /** Reads the job; undefined where it was deleted since. */
+  read(options?: OperationOptions): Promise<Job<E> | undefined>
+  /** The work is done; `failed` says with what result, for the metrics. @throws LeaseLost */
+  ack(options?: OperationOptions & { readonly failed?: boolean }): Promise<void>
+  /** Puts the entry back to the end of the queue. @throws LeaseLost */
+  nack(options?: OperationOptions): Promise<void>
+  /** Holds the entry for another `leaseMs` from now. @throws LeaseLost */
+  extend(leaseMs?: number, options?: OperationOptions): Promise<void>
+}
+
+export interface Queue<E extends Encoding> {
+  readonly key: string
+  /** The oldest entry whose job exists, or undefined. Also returns entries whose lease has ended to the queue. */
+  dequeue(options?: DequeueOptions): Promise<Delivery<E> | undefined>
+  ack(delivery: Delivery<E>, options?: OperationOptions & { readonly failed?: boolean }): Promise<void>
+  nack(delivery: Delivery<E>, options?: OperationOptions): Promise<void>
+  /** Puts entries whose lease has ended back; returns how many. `dequeue` does it by itself. */
+  reap(options?: OperationOptions & { readonly leaseMs?: number }): Promise<number>
+}
+
+export interface ClientState {
+  readonly ready: boolean
+  /** Why not: `CONNECTING`, `NO_ROUTING` (a fence but no document), `TEMPLATES` (the document's differ), `CLOSED`. */
+  readonly reason: 'CONNECTING' | 'NO_ROUTING' | 'TEMPLATES' | 'CLOSED' | undefined
+  readonly message: string
+  /** True while there is neither a document nor a fence. */
+  readonly unmanaged: boolean
+  /** 0 while unmanaged. */
+  readonly epoch: number
+  readonly phase: string
+  /** What is wrong with the newest routing file, if it is not the one in force. */
+  readonly routingProblem: string | undefined
+  readonly memberId: string
+}
+
+export interface KeyshiftClient<E extends Encoding> {
+  /** Resolves once operations can run. @throws NotReady, after `deadlineMs` (10000) */
+  ready(options?: { readonly deadlineMs?: number }): Promise<void>
+  state(): ClientState
+  forWorkspace(workspaceId: string): JobStore<E>
+  queue(key: string): Queue<E>
+  /** Refuses new operations, waits for those in flight, ends the lease and the connection. Idempotent. */
+  close(): Promise<void>
+}
