@@ -1,0 +1,182 @@
+import { check, type CheckResult } from './check.ts'
+import { PLACES, apply, awaitRollouts, installKeyshift, makeNamespace, manifests, type Places } from './deploy.ts'
+import { drive, type Reported } from './drive.ts'
+import { httpApi, type Api } from './http-api.ts'
+import { STORES, type StoreName } from './jobs.ts'
+import { Ledger } from './ledger.ts'
+import { Watch, describe } from './resource.ts'
+import { RedisConnection } from './resp.ts'
+import { sabotage, type Sabotage } from './sabotage.ts'
+import type { Screen } from './screen.ts'
+import { redisNow, seedDocs, seedJobs, seedMalformed, type MalformedJob, type SeedSizes } from './seed.ts'
+import { settle } from './settle.ts'
+import { summarize, type Outcome } from './summary.ts'
+import type { Images, Target } from './target.ts'
+import { Traffic } from './traffic.ts'
+
+export interface DemoOptions {
+  readonly target: Target
+  readonly images: Images
+  readonly sizes: SeedSizes
+  /** Requests a second against each of the two stores. */
+  readonly rates: Readonly<Record<StoreName, number>>
+  readonly screen: Screen
+  readonly signal: AbortSignal
+  readonly places?: Places
+}
+
+interface Side {
+  readonly ledger: Ledger
+  readonly redis: RedisConnection
+  readonly api: Api
+  readonly traffic: Traffic
+  malformed: readonly MalformedJob[]
+}
+
+/** A demo whose walk has ended and whose traffic has stopped: it can be checked as often as one likes. */
+export interface FinishedRun {
+  readonly traffic: readonly Traffic[]
+  /** The independent check, after the damage if one is asked for; the damage is undone afterwards. */
+  check(damage?: Sabotage): Promise<Outcome>
+  close(): void
+}
+
+const OBSERVER = 'keyshift-demo'
+
+/** The demo on a cluster that is there: deploys, seeds, drives both resources under live traffic, and stops it. */
+export async function runDemo(options: DemoOptions): Promise<FinishedRun> {
+  const { screen, signal } = options
+  await screen.phase('deploy', () => deploy(options))
+  signal.throwIfAborted()
+  const sides = { jobs: await openSide(options, 'jobs'), docs: await openSide(options, 'docs') }
+  const all = [sides.jobs, sides.docs]
+  try {
+    await screen.phase('seed', (report) => seed(sides, options.sizes, report))
+    signal.throwIfAborted()
+    for (const { traffic } of all) traffic.start()
+    const reported = await walk(options, all)
+    await screen.phase('traffic ends', async (report) => {
+      await Promise.all(all.map(({ traffic }) => traffic.stop()))
+      await settle(sides.jobs.redis, sides.jobs.ledger, report)
+    })
+    return finished(options, sides, reported)
+  } catch (error) {
+    await Promise.all(all.map(({ traffic }) => traffic.stop()))
+    closeAll(all)
+    throw error
+  }
+}
+
+async function deploy({ target, images, screen, places = PLACES }: DemoOptions): Promise<void> {
+  const { kubectl } = target
+  await makeNamespace(kubectl, places.app)
+  await Promise.all([
+    apply(kubectl, '', manifests('prometheus.yaml', images, places)),
+    apply(kubectl, places.app, [
+      ...manifests('redis.yaml', images, places),
+      ...manifests('sample-app/deploy.yaml', images, places),
+    ]),
+    installKeyshift(target, images.keyshift, places),
+  ])
+  const rollout = (namespace: string) => (deployment: string) => ({ namespace, deployment })
+  const rollouts = [
+    ...['redis', 'ai-api', 'ai-worker', 'docs-api'].map(rollout(places.app)),
+    rollout(places.monitoring)('prometheus'),
+    rollout(places.operator)(places.release),
+  ]
+  await awaitRollouts(kubectl, rollouts, screen)
+}
+
+async function openSide(options: DemoOptions, name: StoreName): Promise<Side> {
+  const { target, rates, places = PLACES } = options
+  const at = await target.reach(places.app, 'redis', 6379)
+  const redis = await RedisConnection.open({ ...at, db: STORES[name].db })
+  await redis.command('CLIENT', 'SETNAME', OBSERVER)
+  const offset = (await redisNow(redis)) - Date.now()
+  const app = await target.reach(places.app, name === 'jobs' ? 'ai-api' : 'docs-api', 8080)
+  const api = httpApi(() => [`http://${app.host}:${app.port}`])
+  const ledger = new Ledger(name)
+  const traffic = new Traffic({ api, ledger, rate: rates[name], now: () => Date.now() + offset })
+  return { ledger, redis, api, traffic, malformed: [] }
+}
+
+type Sides = { readonly jobs: Side; readonly docs: Side }
+
+async function seed(
+  { jobs, docs }: Sides,
+  sizes: SeedSizes,
+  report: (done: number, total: number) => void,
+): Promise<void> {
+  const total = sizes.jobs + sizes.docs
+  jobs.malformed = await seedMalformed(jobs.redis, sizes.malformed)
+  await seedJobs(jobs.redis, jobs.ledger, sizes, (done) => report(sizes.malformed + done, total))
+  await seedDocs(docs.redis, docs.ledger, sizes, (done) => report(sizes.jobs + done, total))
+}
+
+async function walk(options: DemoOptions, sides: readonly Side[]): Promise<Reported> {
+  const { target, images, screen, signal, sizes, places = PLACES } = options
+  const names = [STORES.jobs.resource, STORES.docs.resource]
+  const watch = new Watch(names, {
+    kubectl: target.kubectl,
+    namespace: places.app,
+    signal,
+    onChange: (migrations) => screen.live([...migrations.map(describe), trafficLine(sides)].join(' || ')),
+  })
+  for (const name of names) screen.line(`kubectl -n ${places.app} apply -f examples/demo/${name}.yaml`)
+  for (const name of names) await apply(target.kubectl, places.app, manifests(`demo/${name}.yaml`, images, places))
+  const { kubectl } = target
+  return drive({
+    kubectl,
+    namespace: places.app,
+    watch,
+    screen,
+    malformed: sizes.malformed,
+    jobs: names[0] ?? '',
+    docs: names[1] ?? '',
+  })
+}
+
+function trafficLine(sides: readonly Side[]): string {
+  const sum = (of: (traffic: Traffic) => number): number => sides.reduce((n, { traffic }) => n + of(traffic), 0)
+  return `requests ${sum((t) => t.requests.total)}, ${sum((t) => t.requests.failed)} failed, ${sum((t) => t.violations.total)} violations`
+}
+
+function finished({ screen, sizes }: DemoOptions, sides: Sides, reported: Reported): FinishedRun {
+  const all = [sides.jobs, sides.docs]
+  const traffic = all.map((side) => side.traffic)
+  const judgeAll = async (): Promise<Outcome> => {
+    const checks: CheckResult[] = []
+    await screen.phase('check', async (report) => {
+      for (const side of all) checks.push(await check(side, report))
+    })
+    const malformed = { seeded: sizes.malformed, reported: reported.malformed }
+    return summarize({
+      phases: [...screen.phases],
+      ledgers: all.map((side) => side.ledger),
+      traffic,
+      checks,
+      malformed,
+    })
+  }
+  return {
+    traffic,
+    async check(kind) {
+      if (kind === undefined) return judgeAll()
+      const damage = await sabotage(kind, sides.jobs.redis, sides.jobs.ledger)
+      screen.line(`--sabotage ${kind}: ${damage.what}`)
+      try {
+        return await judgeAll()
+      } finally {
+        await damage.undo()
+      }
+    },
+    close: () => closeAll(all),
+  }
+}
+
+function closeAll(sides: readonly Side[]): void {
+  for (const { redis, api } of sides) {
+    redis.close()
+    api.close()
+  }
+}
