@@ -1,0 +1,147 @@
+import { configMapName, type JobKeyMigration } from '../../api/resource.ts'
+import type { Known, Observations, PodObservation, RedisObservation, WorkObservation } from '../../decision/types.ts'
+import type { KubeClient } from '../../kube/client.ts'
+import { KubeError } from '../../kube/errors.ts'
+import { NAMESPACES, PODS } from '../../kube/resources.ts'
+import type { KubeObject, Pod } from '../../kube/types.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { NamespaceCaches } from '../namespace-cache.ts'
+import type { RedisPool } from '../redis-pool.ts'
+import type { WatchHealth } from '../watch-health.ts'
+import type { Checks } from './checks.ts'
+import { observeConfigMap } from './config-map.ts'
+import { observeJobs } from './jobs.ts'
+import type { Owners } from './owners.ts'
+import { observePod } from './pods.ts'
+import { observeRedis, observeWork, redisTrouble } from './redis.ts'
+import type { Workloads } from './workloads.ts'
+
+export interface GatherDeps {
+  readonly client: KubeClient
+  readonly clock: Clock
+  readonly caches: NamespaceCaches
+  readonly health: WatchHealth
+  readonly pool: RedisPool
+  readonly owners: Owners
+  readonly workloads: Workloads
+  readonly checks: Checks
+}
+
+/** CLIENT LIST grows with the application: between steps the writers are looked for this often, ms. */
+const WRITERS_FRESH_MS = 15_000
+const SYNC_LIMIT_MS = 10_000
+
+/** Builds what the decision sees. Only reads. */
+export class Gatherer {
+  readonly #deps: GatherDeps
+  readonly #writers = new Map<string, { readonly at: number; readonly value: RedisObservation['writers'] }>()
+  #cluster: string | undefined
+
+  constructor(deps: GatherDeps) {
+    this.#deps = deps
+  }
+
+  /** `live`: pods are listed anew and writers looked for anew, as a forward step demands. @throws KubeError */
+  async gather(resource: JobKeyMigration, live: boolean, signal: AbortSignal): Promise<Observations> {
+    const { caches, checks, workloads } = this.#deps
+    const { namespace } = resource.metadata
+    const key = `${namespace}/${resource.metadata.name}`
+    caches.use(key, configMapName(resource))
+    await caches.synced(namespace, SYNC_LIMIT_MS)
+    const cachedJobs = caches.jobs(namespace)
+    // Jobs that are not listed yet would look like Jobs that are gone, and be run again.
+    if (cachedJobs === undefined) {
+      const trouble = this.#deps.health.trouble(`jobs ${namespace}`) ?? 'not listed yet'
+      throw new Error(`Jobs of namespace ${namespace} are unknown: ${trouble}`)
+    }
+    const jobs = observeJobs(cachedJobs, caches.pods(namespace) ?? [], resource.metadata.uid)
+    const names = [
+      ...new Set([...jobs.map(({ name }) => name), ...(resource.status?.jobs ?? []).map(({ name }) => name)]),
+    ]
+    const [cluster, missingWorkloads, pods, fromRedis] = await Promise.all([
+      this.#clusterUid(signal),
+      workloads.missing(namespace, resource.spec.app.workloads, live, signal),
+      this.#pods(resource, live, signal),
+      this.#redis(key, resource, names, live),
+    ])
+    return {
+      cluster,
+      redis: fromRedis.redis,
+      configMap: this.#configMap(resource),
+      pods,
+      live: live && pods.known,
+      missingWorkloads,
+      jobs,
+      work: fromRedis.work,
+      ...checks.observe(resource),
+    }
+  }
+
+  /** The resource is gone. */
+  forget(key: string): void {
+    this.#writers.delete(key)
+    this.#deps.caches.forget(key)
+    this.#deps.pool.forget(key)
+    this.#deps.checks.forget(key)
+  }
+
+  async #clusterUid(signal: AbortSignal): Promise<string> {
+    this.#cluster ??= (
+      await this.#deps.client.get<KubeObject>(NAMESPACES, { name: 'kube-system' }, { signal })
+    ).metadata.uid
+    return this.#cluster ?? ''
+  }
+
+  async #pods(
+    resource: JobKeyMigration,
+    live: boolean,
+    signal: AbortSignal,
+  ): Promise<Known<readonly PodObservation[]>> {
+    const { namespace } = resource.metadata
+    const { client, caches, owners, health } = this.#deps
+    try {
+      const pods = live ? (await client.list<Pod>(PODS, { namespace }, { signal })).items : caches.pods(namespace)
+      if (pods === undefined) {
+        const message = health.trouble(`pods ${namespace}`) ?? 'not listed yet'
+        return { known: false, reason: 'PodsUnknown', message: `pods of namespace ${namespace}: ${message}` }
+      }
+      const observed: PodObservation[] = []
+      for (const pod of pods) {
+        const one = observePod(pod, await owners.above(pod, signal), resource.spec.app.workloads)
+        if (one !== undefined) observed.push(one)
+      }
+      return { known: true, value: observed }
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error
+      return { known: false, reason: 'PodsUnknown', message: error.message }
+    }
+  }
+
+  #configMap(resource: JobKeyMigration): Observations['configMap'] {
+    const { namespace } = resource.metadata
+    const name = configMapName(resource)
+    const found = this.#deps.caches.configMap(namespace, name)
+    if (found.known) return { known: true, value: observeConfigMap(found.value) }
+    const message = this.#deps.health.trouble(`configmap ${namespace}/${name}`) ?? 'not listed yet'
+    return { known: false, reason: 'ConfigMapUnknown', message: `ConfigMap ${name}: ${message}` }
+  }
+
+  async #redis(
+    key: string,
+    resource: JobKeyMigration,
+    jobs: readonly string[],
+    live: boolean,
+  ): Promise<{ readonly redis: Known<RedisObservation>; readonly work: readonly WorkObservation[] }> {
+    try {
+      const { pool, clock } = this.#deps
+      const connection = await pool.connectionFor(key, resource.metadata.namespace, resource.spec.redis)
+      const known = this.#writers.get(key)
+      const fresh = !live && known !== undefined && clock.monotonic() - known.at < WRITERS_FRESH_MS
+      const value = await observeRedis(connection, resource, fresh ? known.value : undefined)
+      if (!fresh) this.#writers.set(key, { at: clock.monotonic(), value: value.writers })
+      return { redis: { known: true, value }, work: await observeWork(connection, resource, jobs) }
+    } catch (error) {
+      return { redis: redisTrouble(error), work: [] }
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import { keysOf, type JobKeyMigration } from '../../api/resource.ts'
+import type { Known, RecordObservation, RedisObservation, WorkObservation } from '../../decision/types.ts'
+import { KubeError } from '../../kube/errors.ts'
+import { controlKeys, type RecordFields } from '../../protocol/control-keys.ts'
+import { WORK_KINDS, type WorkResult } from '../../protocol/work.ts'
+import type { Connection } from '../../redis/connection.ts'
+import { readControl, readWork, type ControlSnapshot } from '../../redis/control.ts'
+import { KeyshiftError, NotPrimary, Refused, WrongPassword } from '../../redis/errors.ts'
+import { SecretMissing } from '../secrets.ts'
+import { foreignWriters } from './writers.ts'
+
+/** Limit of each call, waiting for the connection included, ms. */
+const CALL = { deadlineMs: 5000 }
+
+/** Record, fence and members; `writers`: what is known of them, or undefined to look now. */
+export async function observeRedis(
+  connection: Connection,
+  resource: JobKeyMigration,
+  writers: RedisObservation['writers'] | undefined,
+): Promise<RedisObservation> {
+  const { templates } = keysOf(resource.spec)
+  const snapshot = await readControl(connection, controlKeys(templates.controlPrefix), CALL)
+  const { runId, lineage, fence, record, members, backfilled, fallbackReads, illegalIds } = snapshot
+  return {
+    runId,
+    lineage,
+    ...(fence === undefined ? {} : { fence }),
+    ...(record === undefined ? {} : { record: parseRecord(record) }),
+    members,
+    backfilled,
+    fallbackReads,
+    illegalIds,
+    writers: writers ?? (await lookForWriters(connection, resource, snapshot)),
+  }
+}
+
+function lookForWriters(
+  connection: Connection,
+  resource: JobKeyMigration,
+  { members }: ControlSnapshot,
+): Promise<Known<readonly string[]>> {
+  return foreignWriters({
+    call: (args) => connection.call(args, CALL),
+    templates: keysOf(resource.spec).templates,
+    members: members.map(({ id, lease }) => ({ id, live: lease !== undefined })),
+    observers: resource.spec.redis.observers,
+  })
+}
+
+/** Progress and results of the worker Jobs of these names, where there are any. @throws KeyshiftError */
+export async function observeWork(
+  connection: Connection,
+  resource: JobKeyMigration,
+  names: readonly string[],
+): Promise<readonly WorkObservation[]> {
+  const keys = controlKeys(keysOf(resource.spec).templates.controlPrefix)
+  const hashes = await Promise.all(names.map((name) => readWork(connection, keys, name, CALL)))
+  return names.flatMap((name, i) => parseWork(name, hashes[i] ?? {}) ?? [])
+}
+
+export function parseWork(jobName: string, fields: Partial<Record<string, string>>): WorkObservation | undefined {
+  const kind = WORK_KINDS.find((known) => known === fields['kind'])
+  const state = (['running', 'done', 'failed'] as const).find((known) => known === fields['state'])
+  if (kind === undefined || state === undefined) return undefined
+  const result = parseJson<WorkResult>(fields['result'])
+  const error = fields['error'] ?? ''
+  const number = (name: string): number => {
+    const value = Number(fields[name])
+    return Number.isFinite(value) && value > 0 ? Math.floor(value) : 0
+  }
+  return {
+    jobName,
+    kind,
+    state,
+    done: number('done'),
+    total: number('total'),
+    rate: number('rate'),
+    pass: number('pass'),
+    lineage: fields['lineage'] ?? '',
+    epoch: number('epoch'),
+    ...(result === undefined ? {} : { result }),
+    ...(error === '' ? {} : { error }),
+  }
+}
+
+export function parseRecord(record: RecordFields): RecordObservation {
+  const evidence = parseJson<NonNullable<RecordObservation['evidence']>>(record.evidence)
+  const soak = parseJson<NonNullable<RecordObservation['soak']>>(record.soak)
+  const templates = parseJson<unknown>(record.templates)
+  return {
+    cluster: record.cluster,
+    owner: record.owner,
+    epoch: Number(record.epoch) || 0,
+    hash: record.hash,
+    document: record.document,
+    abort: record.abort === '1',
+    ...(evidence === undefined ? {} : { evidence }),
+    ...(soak === undefined ? {} : { soak }),
+    templates: Array.isArray(templates) ? templates.filter((one): one is string => typeof one === 'string') : [],
+  }
+}
+
+function parseJson<T>(text: string | undefined): T | undefined {
+  if (text === undefined || text === '') return undefined
+  try {
+    const value = JSON.parse(text) as T | null
+    return typeof value === 'object' && value !== null ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Why Redis could not be read, as data. Anything else is a fault of the program and is thrown again. */
+export function redisTrouble(error: unknown): {
+  readonly known: false
+  readonly reason: string
+  readonly message: string
+} {
+  const cause = error instanceof Error ? error.cause : undefined
+  for (const one of [error, cause]) {
+    if (one instanceof WrongPassword) return { known: false, reason: 'RedisAuthFailed', message: one.message }
+    if (one instanceof SecretMissing) return { known: false, reason: 'SecretMissing', message: one.message }
+    if (one instanceof NotPrimary) return { known: false, reason: 'RedisNotPrimary', message: one.message }
+    if (one instanceof Refused) return { known: false, reason: 'RedisRefused', message: one.message }
+  }
+  if (error instanceof KubeError) return { known: false, reason: 'SecretUnreadable', message: error.message }
+  if (error instanceof KeyshiftError) return { known: false, reason: 'RedisUnreachable', message: error.message }
+  throw error
+}

@@ -1,0 +1,210 @@
+import { keysOf, type JobKeyMigration } from '../api/resource.ts'
+import { SpecSchema } from '../api/schema.ts'
+import type { Status } from '../api/status.ts'
+import type { Action, Decide, Decision, EventNote, Observations } from '../decision/types.ts'
+import type { KubeClient } from '../kube/client.ts'
+import { isConflict, isNotFound } from '../kube/errors.ts'
+import type { EventRecorder } from '../kube/events.ts'
+import { mergePatchBetween, sameJson } from '../kube/merge-patch.ts'
+import type { KubeObject } from '../kube/types.ts'
+import { parseKey } from '../kube/types.ts'
+import type { Logger } from '../platform/logger.ts'
+import { TemplateError } from '../protocol/templates.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { ReconcileResult } from '../runtime/controller.ts'
+import { outdatedMessage, type CrdReader } from './crd.ts'
+import type { ActionContext, ActionResult } from './execute/execute.ts'
+import type { OperatorMetrics } from './metrics.ts'
+import { FIELD_MANAGER, MIGRATIONS } from './resources.ts'
+import { stalledStatus } from './stalled.ts'
+
+export interface ReconcilerDeps {
+  readonly client: KubeClient
+  readonly clock: Clock
+  readonly decide: Decide
+  readonly gather: (resource: JobKeyMigration, live: boolean, signal: AbortSignal) => Promise<Observations>
+  readonly execute: (context: ActionContext, action: Action) => Promise<ActionResult>
+  /** Lets go of all that is kept for a resource. */
+  readonly forget: (key: string) => void
+  readonly crd: Pick<CrdReader, 'read'>
+  readonly events: Pick<EventRecorder, 'record'>
+  readonly metrics: Pick<OperatorMetrics, 'show'>
+  readonly log: Logger
+  /** False once the lease may be another's: nothing is written any more. */
+  readonly leads: () => boolean
+}
+
+/** A decision may ask to wait for weeks; what it waits for may change unseen. */
+const LONGEST_REQUEUE_MS = 5 * 60_000
+const CRD_REQUEUE_MS = 60_000
+const REFUSED_REQUEUE_MS = 2000
+
+/** One pass over one resource: gather, decide, write the status, act. Level-triggered; in steady state it writes nothing. */
+export class Reconciler {
+  readonly #deps: ReconcilerDeps
+  /** Resources whose status came back with fields stripped, until when (monotonic ms) they are left alone. */
+  readonly #stripped = new Map<string, number>()
+
+  constructor(deps: ReconcilerDeps) {
+    this.#deps = deps
+  }
+
+  async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | undefined> {
+    const read = await this.#read(key, signal)
+    if (read === undefined || read.metadata.deletionTimestamp !== undefined) {
+      // Deleting freezes: routing, data and record stay as they are.
+      this.#deps.forget(key)
+      this.#deps.metrics.show(key, undefined)
+      return undefined
+    }
+    if ((this.#stripped.get(key) ?? 0) > this.#deps.clock.monotonic()) return { requeueAfterMs: CRD_REQUEUE_MS }
+    const obstacle = await this.#obstacle(read, signal)
+    if (obstacle !== undefined) {
+      await this.#stall(read, obstacle.reason, obstacle.message, signal)
+      return { requeueAfterMs: CRD_REQUEUE_MS }
+    }
+    return this.#pass(key, parsed(read), signal)
+  }
+
+  async #read(key: string, signal: AbortSignal): Promise<JobKeyMigration | undefined> {
+    try {
+      return (await this.#deps.client.get<KubeObject>(MIGRATIONS, parseKey(key), { signal })) as JobKeyMigration
+    } catch (error) {
+      if (isNotFound(error)) return undefined
+      throw error
+    }
+  }
+
+  /** Why nothing may be done with the resource as it is. */
+  async #obstacle(
+    resource: JobKeyMigration,
+    signal: AbortSignal,
+  ): Promise<{ readonly reason: string; readonly message: string } | undefined> {
+    const crd = await this.#deps.crd.read(signal)
+    if (crd.state === 'outdated') return { reason: 'CRDOutdated', message: outdatedMessage(crd.missing) }
+    const spec = SpecSchema.safeParse(resource.spec)
+    if (!spec.success) {
+      const issues = spec.error.issues.map(({ path, message }) => `spec.${path.map(String).join('.')}: ${message}`)
+      return { reason: 'InvalidSpec', message: issues.slice(0, 5).join('; ') }
+    }
+    try {
+      keysOf(spec.data)
+      return undefined
+    } catch (error) {
+      if (error instanceof TemplateError) return { reason: 'InvalidSpec', message: error.message }
+      throw error
+    }
+  }
+
+  async #pass(key: string, resource: JobKeyMigration, signal: AbortSignal): Promise<ReconcileResult> {
+    const { gather, metrics, log } = this.#deps
+    let observations = await gather(resource, false, signal)
+    let decision = this.#decide(resource, observations)
+    if (decision.wantsLive) {
+      observations = await gather(resource, true, signal)
+      decision = this.#decide(resource, observations)
+    }
+    const written = await this.#write(resource, decision.status, signal)
+    if (written === 'conflict') return { requeueAfterMs: 1 }
+    if (written === 'stripped') {
+      this.#stripped.set(key, this.#deps.clock.monotonic() + LONGEST_REQUEUE_MS)
+      return { requeueAfterMs: CRD_REQUEUE_MS }
+    }
+    for (const note of decision.events) this.#note(written, note)
+    metrics.show(key, { status: decision.status, observations })
+    const refused = await this.#act(written, decision, observations.cluster, signal)
+    if (refused !== undefined) {
+      log.warn('action not done', { resource: key, ...refused })
+      return { requeueAfterMs: Math.min(REFUSED_REQUEUE_MS, decision.requeueAfterMs) }
+    }
+    return { requeueAfterMs: Math.max(1, Math.min(decision.requeueAfterMs, LONGEST_REQUEUE_MS)) }
+  }
+
+  #decide(resource: JobKeyMigration, observations: Observations): Decision {
+    return this.#deps.decide(resource, observations, this.#deps.clock.now())
+  }
+
+  async #act(
+    resource: JobKeyMigration,
+    decision: Decision,
+    cluster: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly action: string; readonly reason: string; readonly message: string } | undefined> {
+    const context = { resource, status: decision.status, cluster, signal }
+    for (const action of decision.actions) {
+      if (!this.#deps.leads())
+        return { action: action.type, reason: 'LeaseLost', message: 'the lease is not ours any more' }
+      const result = await this.#deps.execute(context, action)
+      if (!result.ok) return { action: action.type, reason: result.reason, message: result.message }
+      const resourceName = `${resource.metadata.namespace}/${resource.metadata.name}`
+      this.#deps.log.info('action done', { resource: resourceName, action: action.type, epoch: decision.status.epoch })
+    }
+    return undefined
+  }
+
+  /** The resource as stored with the status; the same object where nothing differs. */
+  async #write(
+    resource: JobKeyMigration,
+    status: Status,
+    signal: AbortSignal,
+  ): Promise<JobKeyMigration | 'conflict' | 'stripped'> {
+    const wanted = JSON.parse(JSON.stringify(status)) as Status
+    const patch = mergePatchBetween(resource.status ?? {}, wanted)
+    if (patch === undefined) return resource
+    if (!this.#deps.leads()) return 'conflict'
+    const { resourceVersion } = resource.metadata
+    const options = { fieldManager: FIELD_MANAGER, signal }
+    const { client } = this.#deps
+    try {
+      const stored = (await client.patchStatus<KubeObject>(
+        MIGRATIONS,
+        resource.metadata,
+        patch,
+        resourceVersion,
+        options,
+      )) as JobKeyMigration
+      // A field that the API server dropped is one that the operator would forget, an epoch perhaps.
+      if (sameJson(stored.status ?? {}, wanted)) return parsed(stored)
+      const lost = Object.keys(wanted).filter((field) => {
+        const name = field as keyof Status
+        return !sameJson(stored.status?.[name], wanted[name])
+      })
+      await this.#stall(stored, 'CRDOutdated', outdatedMessage(lost.map((field) => `status.${field}`)), signal)
+      return 'stripped'
+    } catch (error) {
+      if (isConflict(error)) return 'conflict'
+      throw error
+    }
+  }
+
+  async #stall(resource: JobKeyMigration, reason: string, message: string, signal: AbortSignal): Promise<void> {
+    const { client, clock, metrics, log } = this.#deps
+    const { namespace, name, resourceVersion } = resource.metadata
+    const status = stalledStatus(resource, reason, message, clock.now())
+    metrics.show(`${namespace}/${name}`, { status })
+    const patch = mergePatchBetween(resource.status ?? {}, status)
+    if (patch === undefined || !this.#deps.leads()) return
+    try {
+      await client.patchStatus(MIGRATIONS, resource.metadata, patch, resourceVersion, {
+        fieldManager: FIELD_MANAGER,
+        signal,
+      })
+    } catch (error) {
+      if (!isConflict(error)) throw error
+      return
+    }
+    log.warn('stalled', { resource: `${namespace}/${name}`, reason, reasonMessage: message })
+    this.#note(resource, { type: 'Warning', reason, message })
+  }
+
+  #note(resource: JobKeyMigration, { type, reason, message }: EventNote): void {
+    const { namespace, name } = resource.metadata
+    this.#deps.events.record(resource, type, reason, message)
+    this.#deps.log.info('event', { resource: `${namespace}/${name}`, eventType: type, reason, note: message })
+  }
+}
+
+/** The resource with the defaults of its spec filled in; the spec has been proven before. */
+function parsed(resource: JobKeyMigration): JobKeyMigration {
+  return { ...resource, spec: SpecSchema.parse(resource.spec) }
+}

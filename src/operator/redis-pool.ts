@@ -1,0 +1,81 @@
+import type { Spec } from '../api/schema.ts'
+import { CONNECTION_NAME } from '../protocol/control-keys.ts'
+import { Connection, formatRedisAddress, type Credentials, type RedisAddress } from '../redis/connection.ts'
+import { resolveRedis } from './address.ts'
+import { SecretMissing, type SecretReader } from './secrets.ts'
+
+interface Entry {
+  readonly connection: Connection
+  /** Version of the Secret that it logged in with; '' without one. */
+  readonly version: string
+  readonly users: Set<string>
+}
+
+/** One connection for each address and Secret, shared by the resources that name the same. */
+export class RedisPool {
+  readonly #secrets: SecretReader
+  readonly #open: (address: RedisAddress, credentials: () => Promise<Credentials | undefined>) => Connection
+  readonly #entries = new Map<string, Entry>()
+
+  constructor(secrets: SecretReader, open = openConnection) {
+    this.#secrets = secrets
+    this.#open = open
+  }
+
+  /**
+   * The connection for a resource (`namespace/name`); it need not be up. A changed Secret gives a new one.
+   * @throws SecretMissing, KubeError
+   */
+  async connectionFor(user: string, namespace: string, redis: Spec['redis']): Promise<Connection> {
+    const address = resolveRedis(redis.address, namespace)
+    const secret = redis.credentialsSecretRef?.name
+    const key = `${formatRedisAddress(address)} ${secret === undefined ? '' : `${namespace}/${secret}`}`
+    const credentials =
+      secret === undefined ? undefined : (fresh: boolean) => this.#credentials(namespace, secret, fresh)
+    const version = (await credentials?.(false))?.version ?? ''
+    this.#release(user, key)
+    const known = this.#entries.get(key)
+    if (known?.version === version) {
+      known.users.add(user)
+      return known.connection
+    }
+    await known?.connection.close()
+    const connection = this.#open(address, async () => (await credentials?.(true))?.credentials)
+    this.#entries.set(key, { connection, version, users: new Set([...(known?.users ?? []), user]) })
+    return connection
+  }
+
+  /** The resource is gone. */
+  forget(user: string): void {
+    this.#release(user, '')
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#entries.values()].map(({ connection }) => connection.close()))
+    this.#entries.clear()
+  }
+
+  #release(user: string, keep: string): void {
+    for (const [key, entry] of this.#entries) {
+      if (key === keep || !entry.users.delete(user) || entry.users.size > 0) continue
+      this.#entries.delete(key)
+      void entry.connection.close()
+    }
+  }
+
+  async #credentials(
+    namespace: string,
+    name: string,
+    fresh: boolean,
+  ): Promise<{ readonly version: string; readonly credentials: Credentials }> {
+    const secret = await this.#secrets.read(namespace, name, fresh)
+    const password = secret.get('password')
+    if (password === undefined)
+      throw new SecretMissing(`Secret ${name} in namespace ${namespace} has no key "password": add it`)
+    return { version: secret.version, credentials: { username: secret.get('username')?.trim(), password } }
+  }
+}
+
+function openConnection(address: RedisAddress, credentials: () => Promise<Credentials | undefined>): Connection {
+  return new Connection({ address, name: CONNECTION_NAME.operator, credentials, connectTimeoutMs: 5000 })
+}

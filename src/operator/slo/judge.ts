@@ -1,0 +1,109 @@
+import type { CheckSpec } from '../../api/schema.ts'
+import type { CheckMeasurement, Outcome } from '../../decision/types.ts'
+import type { Labels } from '../../prometheus/client.ts'
+import type { Element, Reading } from './reading.ts'
+
+export interface JudgeContext {
+  /** From BackfillVerify on a vector without active workspace is passed: the quiet hours of a 30 day soak. */
+  readonly emptyPasses: boolean
+  /** Elements active in the last hour that are missing together: see `Activity.vanished`. */
+  readonly vanished: readonly string[]
+}
+
+/** Samples older than this against the moment asked for are stale, ms. */
+const STALE_MS = 60_000
+const WORST = 5
+
+/** One check over one reading. The worst element decides; only a complete answer can pass or fail. */
+export function judge(check: CheckSpec, reading: Reading, context: JudgeContext): CheckMeasurement {
+  if (reading.kind === 'failed') return measurement(check, 'Error', [], reading.message)
+  const usable = reading.elements.filter(({ value }) => !Number.isNaN(value))
+  const worst = [...usable].sort((a, b) => excess(check, b.value) - excess(check, a.value)).slice(0, WORST)
+  const first = worst[0]
+  if (reading.warnings.length > 0)
+    return measurement(check, 'Inconclusive', worst, `Prometheus warns: ${reading.warnings.join('; ')}`)
+  if (reading.ageMs > STALE_MS)
+    return measurement(check, 'Inconclusive', worst, `the answer is ${Math.round(reading.ageMs / 1000)} s old`)
+  if (first !== undefined && excess(check, first.value) > 0)
+    return measurement(check, 'Fail', worst, `${nameValue(first)} ${bound(check, first.value)}`)
+  if (reading.elements.length === 0) return judgeEmpty(check, context)
+  if (usable.length < reading.elements.length) {
+    const idle = reading.elements.filter(({ value }) => Number.isNaN(value)).map(({ labels }) => labelText(labels))
+    const hint = 'leave idle elements out with "> 0" on the divisor'
+    const which =
+      idle.length === 1 && idle[0] === '' ? 'the value' : `${idle.length} of ${reading.elements.length} values`
+    return measurement(check, check.onNoData, worst, `${which} NaN (${some(idle)}): ${hint}`)
+  }
+  if (context.vanished.length > 0) return measurement(check, 'Inconclusive', worst, vanishedText(context.vanished))
+  return measurement(check, 'Pass', worst, first === undefined ? '' : `${nameValue(first)} ${within(check)}`)
+}
+
+/** The name under which an element is remembered: its workspace, else all its labels. */
+export function elementName({ labels }: Element): string {
+  return labels['workspace_id'] ?? labelText(labels)
+}
+
+function judgeEmpty(check: CheckSpec, context: JudgeContext): CheckMeasurement {
+  if (check.onNoData !== 'Inconclusive') return measurement(check, check.onNoData, [], 'no data')
+  if (context.vanished.length > 0) return measurement(check, 'Inconclusive', [], vanishedText(context.vanished))
+  return context.emptyPasses
+    ? measurement(check, 'Pass', [], 'no active workspace')
+    : measurement(check, 'Inconclusive', [], 'the query gives no data: is the application scraped, and has it traffic?')
+}
+
+function measurement(check: CheckSpec, outcome: Outcome, worst: readonly Element[], message: string): CheckMeasurement {
+  const value = worst[0]?.value
+  return {
+    check: check.name,
+    outcome,
+    ...(value === undefined ? {} : { value }),
+    worst: worst.map((element) => ({ labels: labelText(element.labels), value: element.value })),
+    message: message.slice(0, 512),
+    query: check.query,
+  }
+}
+
+/** How far a value lies outside the bounds; above 0 it fails. */
+function excess(check: CheckSpec, value: number): number {
+  const over = check.max === undefined ? -Infinity : difference(value, check.max)
+  const under = check.min === undefined ? -Infinity : difference(check.min, value)
+  return Math.max(over, under)
+}
+
+// Infinity - Infinity is NaN, and a NaN in a sort order hides the worst element.
+function difference(a: number, b: number): number {
+  return a === b ? 0 : a - b
+}
+
+function bound(check: CheckSpec, value: number): string {
+  return check.max !== undefined && value > check.max ? `is above max ${check.max}` : `is below min ${check.min ?? ''}`
+}
+
+function within(check: CheckSpec): string {
+  const bounds = [check.min === undefined ? '' : `min ${check.min}`, check.max === undefined ? '' : `max ${check.max}`]
+  return `is within ${bounds.filter(Boolean).join(', ')}`
+}
+
+function nameValue({ labels, value }: Element): string {
+  const name = labelText(labels)
+  const text = Number.isInteger(value) ? String(value) : value.toPrecision(4)
+  return name === '' ? text : `${text} of ${name}`
+}
+
+function labelText(labels: Labels): string {
+  return Object.entries(labels)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `${name}="${value}"`)
+    .join(', ')
+    .slice(0, 256)
+}
+
+function vanishedText(names: readonly string[]): string {
+  return `${names.length} elements with values in the last hour are missing together: ${some(names)}`
+}
+
+function some(names: readonly string[]): string {
+  return names.length <= WORST
+    ? names.join(', ')
+    : `${names.slice(0, WORST).join(', ')} and ${names.length - WORST} more`
+}
