@@ -46,18 +46,16 @@ const OBSERVER = 'keyshift-demo'
 /** The demo on a cluster that is there: deploys, seeds, drives both resources under live traffic, and stops it. */
 export async function runDemo(options: DemoOptions): Promise<FinishedRun> {
   const { screen, signal } = options
-  await screen.phase('deploy', () => deploy(options))
-  signal.throwIfAborted()
+  await screen.phase('deploy', () => orAbort(signal, deploy(options)))
   const sides = { jobs: await openSide(options, 'jobs'), docs: await openSide(options, 'docs') }
   const all = [sides.jobs, sides.docs]
   try {
-    await screen.phase('seed', (report) => seed(sides, options.sizes, report))
-    signal.throwIfAborted()
+    await screen.phase('seed', (report) => orAbort(signal, seed(sides, options.sizes, report)))
     for (const { traffic } of all) traffic.start()
     const reported = await walk(options, all)
     await screen.phase('traffic ends', async (report) => {
       await Promise.all(all.map(({ traffic }) => traffic.stop()))
-      await settle(sides.jobs.redis, sides.jobs.ledger, report)
+      await orAbort(signal, settle(sides.jobs.redis, sides.jobs.ledger, report))
     })
     return finished(options, sides, reported)
   } catch (error) {
@@ -172,6 +170,15 @@ function finished({ screen, sizes }: DemoOptions, sides: Sides, reported: Report
     },
     close: () => closeAll(all),
   }
+}
+
+/** Does not wait for commands under way once the demo is to end: its cluster goes, and they with it. */
+function orAbort<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const aborted = new Promise<never>((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error)
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
+  return Promise.race([work, aborted])
 }
 
 function closeAll(sides: readonly Side[]): void {
