@@ -12,7 +12,7 @@ local answer = open_pass({ 'passCopied', 'present', 'malformed' }, { 'copied' })
 if answer then return answer end
 
 each_key(function(key)
-  local name, _, job = classify(key)
+  local name, job = classify(key)
   if name == 'misnamed' then return count('malformed') end
   if name ~= 'legacy' then return end
   local kind, workspace = job_at(key)

@@ -12,10 +12,10 @@ local answer = open_pass({ 'passDeleted' }, { 'deleted' })
 if answer then return answer end
 
 each_key(function(key)
-  local name, workspace = classify(key)
+  local name, inner, at = classify(key)
   if name ~= 'target' then return end
   local _, stored = job_at(key)
-  if stored ~= workspace then return end
+  if stored ~= ids_of(inner, at) then return end
   redis.call('UNLINK', key)
   count('passDeleted')
   pass.totals.deleted = pass.totals.deleted + 1

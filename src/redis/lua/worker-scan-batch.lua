@@ -18,13 +18,13 @@ local function malformed(key, why)
 end
 
 each_key(function(key)
-  local name, workspace = classify(key)
-  if name == 'misnamed' then return malformed(key, workspace) end
+  local name, detail, at = classify(key)
+  if name == 'misnamed' then return malformed(key, detail) end
   if name == 'other' then return end
   local kind, stored, why = job_at(key)
   if kind == 'none' then return end
   if name == 'target' then
-    if stored == workspace then return count('target') end
+    if stored == ids_of(detail, at) then return count('target') end
     count('foreign')
     return sample('foreign', key, why or 'looks like a target key, its ' .. config.field .. ' is another one')
   end

@@ -49,11 +49,11 @@ local function visit_target(key, workspace, job)
 end
 
 each_key(function(key)
-  local name, workspace, job = classify(key)
-  if name == 'target' then return visit_target(key, workspace, job) end
+  local name, detail, at = classify(key)
+  if name == 'target' then return visit_target(key, ids_of(detail, at)) end
   if not both then return end
-  if name == 'misnamed' then return found('malformed', key, workspace) end
-  if name == 'legacy' then return visit_legacy(key, job) end
+  if name == 'misnamed' then return found('malformed', key, detail) end
+  if name == 'legacy' then return visit_legacy(key, detail) end
 end)
 
 return close_pass(nil)

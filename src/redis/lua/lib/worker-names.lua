@@ -12,13 +12,6 @@ local function id_fault(id)
   return 'is too long'
 end
 
-local function between(key, prefix, suffix)
-  local size = #key - #prefix - #suffix
-  if size < 0 or string.sub(key, 1, #prefix) ~= prefix then return nil end
-  if string.sub(key, #key - #suffix + 1) ~= suffix then return nil end
-  return string.sub(key, #prefix + 1, #prefix + size)
-end
-
 -- '*' is the only wildcard. Parts are found left to right, so that no pattern can make it slow.
 local function glob(pattern, text)
   local star = string.find(pattern, '*', 1, true)
@@ -39,40 +32,64 @@ local function glob(pattern, text)
   end
 end
 
+local legacy_prefix, legacy_suffix = config.legacyPrefix, config.legacySuffix
+local target_prefix, target_suffix = config.targetPrefix, config.targetSuffix
+local delimiter, forbidden = config.delimiter, config.forbidden
+local same_ends = legacy_prefix == target_prefix and legacy_suffix == target_suffix
+local find, sub = string.find, string.sub
+-- Only a template that begins as control keys do can match one.
+local meets_control = find(config.controlRoot, legacy_prefix, 1, true) == 1 or find(config.controlRoot, target_prefix, 1, true) == 1
+local some_ignored = #config.ignore > 0 or meets_control
+
 local function is_ignored(key)
   for _, pattern in ipairs(config.ignore) do
     if glob(pattern, key) then return true end
   end
-  return string.sub(key, 1, #config.controlRoot) == config.controlRoot
+  return meets_control and find(key, config.controlRoot, 1, true) == 1
 end
 
--- 'target', workspace, job | 'legacy', nil, job | 'misnamed', why (a legacy name whose id cannot be used) | 'other'
+local function between(key, prefix, suffix)
+  local size = #key - #prefix - #suffix
+  if size < 0 or find(key, prefix, 1, true) ~= 1 then return nil end
+  if suffix ~= '' and sub(key, #key - #suffix + 1) ~= suffix then return nil end
+  return sub(key, #prefix + 1, #prefix + size)
+end
+
+-- Whether the delimiter at `at` parts two ids that can be used. Finds instead of cuts: this runs for every key.
+local function parts_ids(inner, at)
+  local first, second = at - 1, #inner - at - #delimiter + 1
+  return first > 0 and second > 0 and first <= 512 and second <= 512
+    and find(inner, forbidden, 1, true) == at and not find(inner, forbidden, at + #delimiter, true) and is_utf8(inner)
+end
+
+-- 'target', inner, at (see ids_of) | 'legacy', job | 'misnamed', why (a legacy name whose id cannot be used) | 'other'
 local function classify(key)
-  if is_ignored(key) then return 'other' end
-  local inner = between(key, config.targetPrefix, config.targetSuffix)
-  local at = inner and string.find(inner, config.delimiter, 1, true)
-  if at then
-    local first, second = string.sub(inner, 1, at - 1), string.sub(inner, at + #config.delimiter)
-    if not id_fault(first) and not id_fault(second) then
-      if config.workspaceFirst then return 'target', first, second end
-      return 'target', second, first
-    end
-  end
-  local job = between(key, config.legacyPrefix, config.legacySuffix)
+  if some_ignored and is_ignored(key) then return 'other' end
+  local inner = between(key, target_prefix, target_suffix)
+  local at = inner and find(inner, delimiter, 1, true)
+  if at and parts_ids(inner, at) then return 'target', inner, at end
+  local job = inner
+  if not same_ends then job = between(key, legacy_prefix, legacy_suffix) end
   if not job then return 'other' end
-  local fault = id_fault(job)
-  if fault then return 'misnamed', 'job id ' .. fault end
-  return 'legacy', nil, job
+  if usable_id(job, forbidden) then return 'legacy', job end
+  return 'misnamed', 'job id ' .. id_fault(job)
+end
+
+-- Workspace and job of a target name.
+local function ids_of(inner, at)
+  local first, second = sub(inner, 1, at - 1), sub(inner, at + #delimiter)
+  if config.workspaceFirst then return first, second end
+  return second, first
 end
 
 local function legacy_key(job)
-  return config.legacyPrefix .. job .. config.legacySuffix
+  return legacy_prefix .. job .. legacy_suffix
 end
 
 local function target_key(workspace, job)
   local first, second = workspace, job
   if not config.workspaceFirst then first, second = job, workspace end
-  return config.targetPrefix .. first .. config.delimiter .. second .. config.targetSuffix
+  return target_prefix .. first .. delimiter .. second .. target_suffix
 end
 
 -- A key name for people: bytes that are no UTF-8 and control characters as \xNN, at most 200 characters.

@@ -91,7 +91,7 @@ local function each_key(visit)
     pass.cursor, keys = page[1], page[2]
   end
   local budget = tonumber(ARGV[3])
-  local stride, last = math.max(1, math.floor(tonumber(ARGV[2]) / 16)), pass.began
+  local stride, last = math.max(1, math.floor(tonumber(ARGV[2]) / 16)), micros()
   local next_look = stride
   pass.pending = nil
   for i, key in ipairs(keys) do
@@ -104,7 +104,8 @@ local function each_key(visit)
         for k = i + 1, #keys do pass.pending[k - i] = keys[k] end
         break
       end
-      if now - last > budget / 8 then stride = 1 end
+      -- Large values: look more often, at each key if need be.
+      stride = math.max(1, math.min(stride * 2, math.floor(stride * budget / 8 / math.max(1, now - last))))
       last, next_look = now, i + stride
     end
   end
