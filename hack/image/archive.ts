@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { run } from '../system/run.ts'
@@ -36,7 +46,10 @@ export async function writeImage(
     const image = {
       architecture: architectures[process.arch] ?? process.arch,
       os: 'linux',
+      created: '1970-01-01T00:00:00Z',
       config,
+      // buildah refuses to build on an image whose history does not list its layers.
+      history: [{ created: '1970-01-01T00:00:00Z', created_by: 'keyshift hack/image' }],
       rootfs: { type: 'layers', diff_ids: [`sha256:${await sha256(layer)}`] },
     }
     writeFileSync(join(draft, 'config.json'), JSON.stringify(image))
@@ -54,6 +67,15 @@ export async function writeImage(
 export async function once(out: string, build: () => Promise<void>): Promise<string> {
   if (!existsSync(out)) await build()
   return out
+}
+
+/** Every change of the sources gives another archive of 150 MB: the older ones go. */
+export function keepNewest(folder: string, prefix: string, count: number): void {
+  const archives = readdirSync(folder)
+    .filter((name) => name.startsWith(prefix) && name.endsWith('.tar'))
+    .map((name) => ({ path: join(folder, name), time: statSync(join(folder, name)).mtimeMs }))
+    .sort((a, b) => b.time - a.time)
+  for (const { path } of archives.slice(count)) rmSync(path, { force: true })
 }
 
 /** The same files give the same bytes: no times, no owners. */

@@ -27,6 +27,7 @@ export const clusterPackages: readonly Package[] = [
   // Not its plugin 'bridge': iproute2 has a program of that name.
   { names: ['containernetworking-plugins'], program: 'host-local', folders: cniFolders },
   { names: ['nftables'], program: 'nft' },
+  { names: ['buildah'], program: 'buildah' },
   { names: ['iproute2'], program: 'ip' },
   { names: ['mount'], program: 'umount' },
 ]
