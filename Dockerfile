@@ -15,6 +15,8 @@ ENTRYPOINT ["node", "/app/dist/main.js"]
 
 # The same with the sample application, for the demo and the end-to-end tests.
 FROM keyshift AS demo
+# What `npm install @keyshift/client` would bring; ioredis and prom-client lie there already.
+COPY dist/client ./node_modules/@keyshift/client
 COPY extra ./
 
 # Last, and so what a build without --target gives.

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseAllDocuments, stringify } from 'yaml'
+import { parseAllDocuments } from 'yaml'
 import { repoRoot } from '../hack/system/paths.ts'
 import type { Screen } from './screen.ts'
 import type { Images, Kubectl, Target } from './target.ts'
@@ -46,7 +46,8 @@ export function manifests(file: string, images: Images, places: Places = PLACES)
 }
 
 export async function apply(kubectl: Kubectl, namespace: string, documents: readonly unknown[]): Promise<void> {
-  const input = documents.map((document) => stringify(document)).join('---\n')
+  // JSON: YAML 1.2 writes the text "yes" plainly, which kubectl reads as true.
+  const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: documents })
   // Server-side, as the operator does: the manifests that have a namespace of their own keep it.
   await kubectl(['apply', '--server-side', '-f', '-', ...(namespace === '' ? [] : ['-n', namespace])], { input })
 }

@@ -11,7 +11,7 @@ import type { Screen } from './screen.ts'
 import type { Images } from './target.ts'
 
 /** Folders that the demo's image holds besides Keyshift. */
-const INCLUDED = ['examples/sample-app', 'examples/small-app']
+const INCLUDED = ['examples/sample-app', 'examples/small-app', 'examples/prometheus']
 
 export const LOCAL_NAME = 'demo'
 

@@ -69,7 +69,7 @@ async function deploy({ target, images, screen, places = PLACES }: DemoOptions):
   const { kubectl } = target
   await makeNamespace(kubectl, places.app)
   await Promise.all([
-    apply(kubectl, '', manifests('prometheus.yaml', images, places)),
+    apply(kubectl, '', manifests('prometheus/deploy.yaml', images, places)),
     apply(kubectl, places.app, [
       ...manifests('redis.yaml', images, places),
       ...manifests('sample-app/deploy.yaml', images, places),
