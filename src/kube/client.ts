@@ -25,6 +25,7 @@ export interface Selection {
 }
 
 export interface WatchQuery extends Selection {
+  /** Of a list or an earlier event; '0' would ask for a streamed list, which not every server has. */
   readonly resourceVersion: string
   /** The server ends the watch after this; 25 unless told. A stream silent for 5 s more is cut and throws. */
   readonly timeoutSeconds?: number

@@ -39,9 +39,12 @@ export type ConnectionSource =
   | { readonly from: 'cluster' }
   | { readonly from: 'file'; readonly path: string; readonly context?: string }
 
-/** Throws a plain Error when the kubeconfig is unreadable or names no server. */
+/** Throws a plain Error when the kubeconfig is unreadable, names no server, or would send credentials over plain HTTP. */
 export function connect(source: ConnectionSource, userAgent = 'keyshift'): Connection {
   const config = new KubeConfig()
+  if (source.from === 'cluster' && !process.env.KUBERNETES_SERVICE_HOST) {
+    throw new Error('not in a pod: KUBERNETES_SERVICE_HOST is not set')
+  }
   if (source.from === 'cluster') config.loadFromCluster()
   else if (source.from === 'file') config.loadFromFile(source.path)
   else config.loadFromDefault()
@@ -53,6 +56,12 @@ function connectionOf(config: KubeConfig, userAgent: string): Connection {
   const cluster = config.getCurrentCluster()
   if (cluster === null) throw new Error('the kubeconfig has no current context with a server')
   const base = new URL(cluster.server)
+  // client-node falls back to http://localhost:8080 when it finds no kubeconfig at all
+  if (base.protocol === 'http:' && !cluster.skipTLSVerify) {
+    throw new Error(
+      `no kubeconfig found, or one with the plain-HTTP server ${base.origin} and no insecure-skip-tls-verify`,
+    )
+  }
   const agents = new AgentCache()
   return {
     server: base.origin,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../runtime/clock.ts'
-import { abortError, withDeadline } from '../runtime/clock.ts'
+import { withDeadline } from '../runtime/clock.ts'
 import type { CallOptions, KubeClient } from './client.ts'
 import { isAlreadyExists, isConflict, isNotFound } from './errors.ts'
 import { LEASES } from './resources.ts'
@@ -50,7 +50,8 @@ export class LeaderElector {
   #status: ElectorStatus = 'competing'
   #observed: Lease | undefined
   #observedAt = 0
-  #recordIsCurrent = false
+  /** The record as our last successful write left it; undefined once that is in doubt. */
+  #ownWrite: Lease | undefined
   /** Monotonic time taken before the last successful write was sent: the server's copy is not older than that. */
   #renewedAt = 0
   #lastTry: number
@@ -132,11 +133,8 @@ export class LeaderElector {
   async #try(limitMs: number, signal: AbortSignal | undefined): Promise<boolean> {
     this.#lastTry = this.#options.clock.monotonic()
     try {
-      const held = await withDeadline(this.#options.clock, limitMs, signal, (limited) => this.#acquireOrRenew(limited))
-      this.#recordIsCurrent = held
-      return held
+      return await withDeadline(this.#options.clock, limitMs, signal, (limited) => this.#acquireOrRenew(limited))
     } catch (error) {
-      this.#recordIsCurrent = false
       if (signal?.aborted !== true) this.#options.onError?.(error)
       return false
     }
@@ -150,7 +148,7 @@ export class LeaderElector {
       const current = await this.#currentRecord(call)
       if (!this.#isFree()) return false
       const patch = { metadata: { resourceVersion: current.metadata.resourceVersion }, spec: this.#claim(current) }
-      this.#renewed(await client.mergePatch<Lease>(LEASES, ref, patch, call), sentAt, signal)
+      this.#renewed(await client.mergePatch<Lease>(LEASES, ref, patch, call), sentAt)
       return true
     } catch (error) {
       if (isConflict(error) || isAlreadyExists(error)) return false
@@ -158,7 +156,7 @@ export class LeaderElector {
     }
     const fresh: Lease = { metadata: { name: ref.name, namespace: ref.namespace }, spec: this.#claim(undefined) }
     try {
-      this.#renewed(await client.create<Lease>(LEASES, fresh, call), sentAt, signal)
+      this.#renewed(await client.create<Lease>(LEASES, fresh, call), sentAt)
       return true
     } catch (error) {
       if (isAlreadyExists(error)) return false
@@ -168,7 +166,9 @@ export class LeaderElector {
 
   /** Our own last write, or what the server holds when others may have written since. */
   async #currentRecord(call: CallOptions): Promise<Lease> {
-    if (this.#recordIsCurrent && this.#observed !== undefined) return this.#observed
+    const ours = this.#ownWrite
+    this.#ownWrite = undefined
+    if (ours !== undefined) return ours
     const current = await this.#options.client.get<Lease>(LEASES, this.#options.lease, call)
     this.#observe(current)
     return current
@@ -182,11 +182,10 @@ export class LeaderElector {
     if (this.holder !== before) this.#options.onHolder?.(this.holder)
   }
 
-  #renewed(lease: Lease, sentAt: number, signal: AbortSignal): void {
-    // an answer after the deadline is one we have already given up on
-    if (signal.aborted) throw abortError(signal)
+  #renewed(lease: Lease, sentAt: number): void {
     this.#observe(lease)
-    this.#renewedAt = sentAt
+    this.#ownWrite = lease
+    this.#renewedAt = Math.max(this.#renewedAt, sentAt)
   }
 
   #isFree(): boolean {

@@ -1,6 +1,7 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { jest } from '@jest/globals'
+import { parse } from 'yaml'
 import { createKubeClient } from '../../../src/kube/client.ts'
 import { connect } from '../../../src/kube/connection.ts'
 import {
@@ -196,19 +197,8 @@ describe('credentials', () => {
     const token = await cluster.kubectl(['create', 'token', 'tester'])
     const tokenFile = join(cluster.dir, 'token')
     writeFileSync(tokenFile, 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2VjcmV0c2ln')
-    const path = join(cluster.dir, 'token-kubeconfig')
     const user = { 'auth-provider': { name: 'tokenFile', config: { tokenFile } } }
-    writeFileSync(
-      path,
-      JSON.stringify({
-        clusters: [{ name: 'c', cluster: { server: cluster.server, 'insecure-skip-tls-verify': true } }],
-        users: [{ name: 'u', user }],
-        contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
-        'current-context': 'c',
-      }),
-    )
-    const connection = connect({ from: 'file', path })
-    const client = createKubeClient(connection)
+    const { connection, client } = connectAs(user, { 'insecure-skip-tls-verify': true })
     const refused = await failureOf(client.list(CONFIG_MAPS))
     expect(isUnauthorized(refused)).toBe(true)
     expect(refused?.message).toContain("this process's own credential")
@@ -220,6 +210,39 @@ describe('credentials', () => {
     expect(forbidden?.message).toContain('system:serviceaccount:default:tester')
   })
 })
+
+describe('the CA of the server', () => {
+  it('is read again when it is replaced on disk', async () => {
+    const config = parse(readFileSync(cluster.kubeconfigPath, 'utf8')) as Kubeconfig
+    const caFile = join(cluster.dir, 'ca.crt')
+    const user = config.users[0]?.user ?? {}
+    writeFileSync(caFile, Buffer.from(user['client-certificate-data'] ?? '', 'base64'))
+    const { connection, client } = connectAs(user, { 'certificate-authority': caFile })
+    const distrust = await failureOf(client.list(CONFIG_MAPS, {}, { retry: false }))
+    expect(distrust).toMatchObject({ status: 0, reason: 'ConnectionFailed' })
+    writeFileSync(caFile, Buffer.from(config.clusters[0]?.cluster['certificate-authority-data'] ?? '', 'base64'))
+    expect((await client.list(CONFIG_MAPS)).resourceVersion).not.toBe('')
+    connection.close()
+  })
+})
+
+interface Kubeconfig {
+  readonly clusters: readonly { readonly cluster: Readonly<Record<string, string>> }[]
+  readonly users: readonly { readonly user: Readonly<Record<string, string>> }[]
+}
+
+function connectAs(user: object, trust: object) {
+  const path = join(cluster.dir, 'other-kubeconfig')
+  const config = {
+    clusters: [{ name: 'c', cluster: { server: cluster.server, ...trust } }],
+    users: [{ name: 'u', user }],
+    contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+    'current-context': 'c',
+  }
+  writeFileSync(path, JSON.stringify(config))
+  const connection = connect({ from: 'file', path })
+  return { connection, client: createKubeClient(connection) }
+}
 
 describe('events', () => {
   it('of repeats are one object with a count', async () => {

@@ -311,15 +311,6 @@ describe('credentials on disk', () => {
     expect(error).toMatchObject({ status: 0, reason: 'CredentialUnreadable' })
     expect(api.seen).toEqual([])
   })
-
-  it('a token over plain HTTP needs the word of the kubeconfig that this is meant', async () => {
-    const path = join(api.dir, 'plain')
-    const text = readFileSync(join(api.dir, 'kubeconfig'), 'utf8')
-    writeFileSync(path, text.replace('"insecure-skip-tls-verify":true', '"insecure-skip-tls-verify":false'))
-    const plain = createKubeClient(connect({ from: 'file', path }), { clock })
-    await expect(plain.get(CONFIG_MAPS, ref)).rejects.toMatchObject({ reason: 'CredentialUnreadable' })
-    expect(api.seen).toEqual([])
-  })
 })
 
 describe('connect', () => {
@@ -332,5 +323,17 @@ describe('connect', () => {
     const path = join(api.dir, 'empty')
     writeFileSync(path, '{"clusters":[],"contexts":[],"users":[]}')
     expect(() => connect({ from: 'file', path })).toThrow('no current context')
+  })
+
+  it('refuses plain HTTP, unless the kubeconfig says that this is meant', () => {
+    const path = join(api.dir, 'plain')
+    const text = readFileSync(join(api.dir, 'kubeconfig'), 'utf8')
+    writeFileSync(path, text.replace('"insecure-skip-tls-verify":true', '"insecure-skip-tls-verify":false'))
+    expect(() => connect({ from: 'file', path })).toThrow('plain-HTTP server')
+  })
+
+  it('refuses to play a pod outside of one', () => {
+    expect(process.env.KUBERNETES_SERVICE_HOST).toBeUndefined()
+    expect(() => connect({ from: 'cluster' })).toThrow('not in a pod')
   })
 })

@@ -4,8 +4,8 @@ import type { Lease } from '../../../src/kube/types.ts'
 
 type LeaseClient = ElectorOptions['client']
 
-/** How one client reaches the server: `lost` is done by the server but its answer never comes back. */
-export type Link = 'up' | 'down' | 'hanging' | 'lost'
+/** How one client reaches the server. `lost` and `cut` are done by the server, but the answer never comes, or an error does. */
+export type Link = 'up' | 'down' | 'hanging' | 'lost' | 'cut'
 
 /** One Lease with resourceVersions, as an API server keeps it. */
 export class FakeLeaseServer {
@@ -20,6 +20,7 @@ export class FakeLeaseServer {
       if (self.link === 'down') throw failure(0, 'ConnectionFailed')
       if (self.link === 'hanging') return new Promise(() => undefined)
       const answer = structuredClone(work())
+      if (self.link === 'cut') throw failure(0, 'ConnectionFailed')
       return self.link === 'lost' ? new Promise(() => undefined) : (answer as R)
     }
     const client: LeaseClient & { link: Link } = {

@@ -149,6 +149,54 @@ describe('LeaderElector', () => {
     expect(a.errors.length).toBeGreaterThan(40)
   })
 
+  it('counts its ten seconds from the sending of a renewal, not from a late answer', async () => {
+    const server = new FakeLeaseServer()
+    const clock = new FakeClock()
+    const quick = server.client()
+    const client: ElectorOptions['client'] = {
+      ...quick,
+      mergePatch: async (...args) => {
+        const answer = await quick.mergePatch(...args)
+        await clock.sleep(4000)
+        return answer as never
+      },
+    }
+    const a = startElector(server, 'a', clock, { client })
+    await clock.advance(6000)
+    expect(server.requests).toEqual(['get', 'create', 'patch'])
+    quick.link = 'down'
+    await clock.advance(5999)
+    expect(a.elector.isLeader).toBe(true)
+    await clock.advance(1)
+    expect(a.elector.isLeader).toBe(false)
+  })
+
+  it('reads the lease again when it does not know what became of a renewal', async () => {
+    const server = new FakeLeaseServer()
+    const clock = new FakeClock()
+    const a = startElector(server, 'a', clock)
+    await clock.advance(0)
+    server.requests.length = 0
+    a.client.link = 'cut'
+    await clock.advance(2000)
+    a.client.link = 'up'
+    await clock.advance(4000)
+    expect(server.requests).toEqual(['patch', 'get', 'patch', 'patch'])
+    expect(a.elector.isLeader).toBe(true)
+  })
+
+  it('takes a lost race for the lease as an ordinary result, not as an error', async () => {
+    const server = new FakeLeaseServer()
+    const clock = new FakeClock()
+    const all = ['a', 'b', 'c'].map((identity) => startElector(server, identity, clock))
+    await clock.advance(0)
+    expect(server.requests.filter((verb) => verb === 'create')).toHaveLength(3)
+    server.edit({ holderIdentity: null })
+    await clock.advance(5000)
+    expect(all.map(({ errors }) => errors)).toEqual([[], [], []])
+    expect(all.filter(({ elector }) => elector.isLeader)).toHaveLength(1)
+  })
+
   it('goes on competing through any outage, and leads afterwards', async () => {
     const server = new FakeLeaseServer()
     const clock = new FakeClock()

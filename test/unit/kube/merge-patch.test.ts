@@ -10,6 +10,7 @@ describe('mergePatchBetween', () => {
     ['a new field whole', {}, { a: { b: 1 } }, { a: { b: 1 } }],
     ['only the changed part of a nested map', { s: { a: 1, b: 2 } }, { s: { a: 1, b: 3 } }, { s: { b: 3 } }],
     ['a changed list whole', { l: [1, 2] }, { l: [1, 3] }, { l: [1, 3] }],
+    ['a longer list', { l: [1] }, { l: [1, 2] }, { l: [1, 2] }],
     ['a shorter list', { l: [1, 2] }, { l: [1] }, { l: [1] }],
     ['an empty map for a new one', {}, { a: {} }, { a: {} }],
     ['a map in place of a list', { a: [1] }, { a: { b: 1 } }, { a: { b: 1 } }],

@@ -1,3 +1,5 @@
+import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
 import { createKubeClient } from '../../../src/kube/client.ts'
 import { CONFIG_MAPS } from '../../../src/kube/resources.ts'
 import { watchLines } from '../../../src/kube/wire.ts'
@@ -64,13 +66,13 @@ describe('a watch', () => {
   it('joins a line that comes in pieces, also within a character', async () => {
     const bytes = Buffer.from(`${JSON.stringify(event('ADDED', 'ключ'))}\n`)
     const middle = bytes.indexOf(Buffer.from('ю')) + 1
-    api.script((response) => {
-      response.writeHead(200)
-      response.write(bytes.subarray(0, middle), () => setImmediate(() => response.end(bytes.subarray(middle))))
-    })
-    const { lines } = watch()
-    expect((await lines.next()).value).toEqual(event('ADDED', 'ключ'))
-    expect((await lines.next()).done).toBe(true)
+    const stream = Readable.from([bytes.subarray(0, middle), bytes.subarray(middle)]) as IncomingMessage
+    const open = async () => ({ status: 200, retryAfter: undefined, stream })
+    const limits = { openMs: 5000, silenceMs: 5000, onAnswer: () => undefined }
+    const lines = watchLines({ ...api.connection, open }, '/x', new AbortController().signal, limits)
+    const read: unknown[] = []
+    for await (const line of lines) read.push(line)
+    expect(read).toEqual([event('ADDED', 'ключ')])
   })
 
   it.each<[string, Answer, object]>([
@@ -95,6 +97,14 @@ describe('a watch', () => {
       response.write('\n', () => response.destroy())
     })
     expect(await readAll(watch().lines)).toEqual(['ADDED', expect.objectContaining({ reason: 'ConnectionFailed' })])
+  })
+
+  it('that opens and says nothing is cut', async () => {
+    api.script(openWatch())
+    const { lines, statuses } = watch({ silenceMs: 30 })
+    expect(await readAll(lines)).toEqual([expect.objectContaining({ reason: 'RequestTimeout' })])
+    expect(statuses).toEqual([200])
+    await closed()
   })
 
   it('that falls silent is cut', async () => {
