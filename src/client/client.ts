@@ -1,5 +1,220 @@
-import type { ClientOptions, Encoding, KeyshiftClient } from './types.ts'
+import { randomUUID } from 'node:crypto'
+import { performance } from 'node:perf_hooks'
+import { CONNECTION_NAME } from '../protocol/control-keys.ts'
+import type { RoutingDocument } from '../protocol/document.ts'
+import { parseTemplates, type KeyTemplates } from '../protocol/templates.ts'
+import { Connection, parseRedisAddress } from '../redis/connection.ts'
+import type { Context } from './context.ts'
+import { Engine } from './engine.ts'
+import { InvalidArgument } from './errors.ts'
+import { Inflight } from './inflight.ts'
+import { makeJobStore } from './jobs.ts'
+import { Membership } from './membership.ts'
+import { makeMetrics } from './metrics.ts'
+import { QueueConsumer } from './queue.ts'
+import { Readiness } from './readiness.ts'
+import { RoutingSource } from './routing-source.ts'
+import { Routing } from './routing.ts'
+import type { ClientOptions, ClientState, Encoding, KeyshiftClient } from './types.ts'
 
-export function createKeyshiftClient<E extends Encoding>(_options: ClientOptions<E>): KeyshiftClient<E> {
-  throw new Error('not written yet')
+const READY_MS = 10_000
+const CLOSE_MS = 3000
+const DEPTH_MS = 5000
+
+/**
+ * A job store and queue that follows the routing of a migration. It connects and registers at once; operations wait for
+ * that within their deadlines. Without a routing file and without a fence in Redis it works on the legacy keys alone.
+ * @throws TemplateError, InvalidArgument, Error for options that cannot be used
+ */
+export function createKeyshiftClient<E extends Encoding>(options: ClientOptions<E>): KeyshiftClient<E> {
+  return new Client(options)
+}
+
+class Client<E extends Encoding> implements KeyshiftClient<E> {
+  readonly #encoding: E
+  readonly #templates: KeyTemplates
+  readonly #connection: Connection
+  readonly #readiness = new Readiness()
+  readonly #inflight = new Inflight()
+  readonly #membership: Membership
+  readonly #source: RoutingSource | undefined
+  readonly #context: Context
+  readonly #memberId = randomUUID()
+  readonly #log: NonNullable<ClientOptions['log']>
+  #problem: string | undefined
+  #refused: string | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(options: ClientOptions<E>) {
+    if (options.encoding !== 'hash' && options.encoding !== 'json')
+      throw new InvalidArgument('encoding must be hash or json')
+    this.#encoding = options.encoding
+    this.#templates = parseTemplates(options.legacy, options.target)
+    this.#log = options.log ?? (() => undefined)
+    const field = options.workspaceField ?? this.#templates.workspacePlaceholder
+    const podUid = options.podUid ?? process.env['POD_UID'] ?? ''
+    this.#connection = new Connection({
+      address: parseRedisAddress(options.redis.address),
+      name: CONNECTION_NAME.client(this.#memberId),
+      credentials: options.redis.credentials,
+      Redis: options.redis.Redis,
+    })
+    this.#readiness.follow(new Routing(this.#templates))
+    const metrics = makeMetrics(options.metrics, () => this.#depth())
+    metrics.routing('', 0)
+    if (options.metrics === undefined)
+      this.#log('warn', 'no metrics registry was given: the checks of a migration will find no metrics', {})
+    if (options.routingDir !== undefined && podUid === '')
+      this.#log('warn', 'POD_UID is not set: the operator cannot match this process to its pod', {})
+    const deadlineMs = options.deadlineMs ?? 5000
+    this.#source =
+      options.routingDir === undefined
+        ? undefined
+        : new RoutingSource({
+            dir: options.routingDir,
+            pollMs: options.pollMs ?? 1000,
+            refuse: (doc) => this.#refuse(doc, options, field),
+            onDocument: (doc) => this.#follow(doc),
+            onProblem: (problem) => this.#reportProblem(problem),
+          })
+    const engine = new Engine({
+      connection: this.#connection,
+      readiness: this.#readiness,
+      inflight: this.#inflight,
+      metrics,
+      readRouting: async () => this.#source?.readNow(),
+      deadlineMs,
+    })
+    this.#membership = new Membership({
+      connection: this.#connection,
+      inflight: this.#inflight,
+      memberId: this.#memberId,
+      podUid,
+      podName: options.podName ?? process.env['POD_NAME'] ?? '',
+      routing: () => this.#routing,
+      onRenewed: (fence) => this.#renewed(fence),
+      onFailed: (error) => this.#log('warn', 'the lease was not renewed', { error: String(error) }),
+    })
+    this.#context = {
+      connection: this.#connection,
+      engine,
+      metrics,
+      templates: this.#templates,
+      encoding: this.#encoding,
+      workspaceField: field,
+      operationTtlMs: options.operationTtlMs ?? 600_000,
+      deadlineMs,
+      illegalId: (id) => this.#membership.illegalId(id),
+    }
+    void this.#start()
+  }
+
+  async ready(options: { readonly deadlineMs?: number } = {}): Promise<void> {
+    await this.#readiness.routing(performance.now() + (options.deadlineMs ?? READY_MS))
+  }
+
+  state(): ClientState {
+    const { blocked } = this.#readiness
+    const connected = this.#connection.state === 'ready'
+    const lost = this.#connection.lastError?.message ?? 'connecting to Redis'
+    const reason = blocked?.reason ?? (connected ? undefined : 'CONNECTING')
+    return {
+      ready: reason === undefined,
+      reason,
+      message: reason === 'CONNECTING' && !connected ? lost : (blocked?.message ?? ''),
+      unmanaged: this.#routing.epoch === 0,
+      epoch: this.#routing.epoch,
+      phase: this.#routing.phase,
+      routingProblem: this.#problem,
+      memberId: this.#memberId,
+    }
+  }
+
+  forWorkspace(workspaceId: string) {
+    this.#context.metrics.workspace(workspaceId)
+    return makeJobStore(this.#context, this.#encoding, workspaceId)
+  }
+
+  queue(key: string) {
+    return new QueueConsumer(this.#context, this.#encoding, key)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  get #routing(): Routing {
+    return this.#readiness.current ?? new Routing(this.#templates)
+  }
+
+  async #start(): Promise<void> {
+    // The file first: what is registered is what will be run.
+    await this.#source?.start()
+    if (this.#closing !== undefined) return
+    this.#connection.onReady(() => this.#membership.renew())
+    this.#membership.renew()
+  }
+
+  async #close(): Promise<void> {
+    this.#readiness.block('CLOSED', 'the client was closed')
+    this.#source?.close()
+    await this.#inflight.idle(CLOSE_MS)
+    await this.#membership.close(CLOSE_MS)
+    await this.#connection.close()
+  }
+
+  #follow(doc: RoutingDocument): void {
+    const first = this.#routing.epoch === 0
+    this.#readiness.follow(new Routing(this.#templates, doc))
+    this.#context.metrics.routing(doc.name, doc.epoch)
+    this.#log('info', 'follows a routing document', { epoch: doc.epoch, phase: doc.phase, step: doc.step })
+    // A process that waited for its first document goes on once it is registered with it.
+    if (first && this.#readiness.blocked?.reason !== undefined) {
+      this.#readiness.block('CONNECTING', 'not registered in Redis yet')
+    }
+    this.#membership.renew()
+  }
+
+  #renewed(fence: number | undefined): void {
+    if (this.#routing.epoch > 0) this.#readiness.unblock()
+    else if (this.#refused !== undefined) this.#readiness.block('TEMPLATES', this.#refused)
+    else if (fence === undefined) this.#readiness.unblock()
+    else
+      this.#readiness.block(
+        'NO_ROUTING',
+        `Redis holds a fence (${fence}) but there is no routing document: is the ConfigMap mounted as routingDir?`,
+      )
+  }
+
+  #refuse(doc: RoutingDocument, options: ClientOptions, field: string): string | undefined {
+    const differs = [
+      ['legacy', doc.legacy, options.legacy],
+      ['target', doc.target, options.target],
+      ['workspaceField', doc.workspaceField, field],
+    ].find(([, published, own]) => published !== own)
+    this.#refused =
+      differs === undefined
+        ? undefined
+        : `the routing document has ${differs[0]} "${differs[1]}", this client was made with "${differs[2]}"`
+    return this.#refused
+  }
+
+  #reportProblem(problem: string | undefined): void {
+    this.#problem = problem
+    if (problem !== undefined) this.#log('error', problem, { epoch: this.#routing.epoch })
+  }
+
+  async #depth(): Promise<ReadonlyMap<string, number>> {
+    const depth = new Map<string, number>()
+    if (this.#connection.state !== 'ready') return depth
+    try {
+      const key = this.#routing.keys.depth
+      const list = (await this.#connection.call(['HGETALL', key], { deadlineMs: DEPTH_MS })) as string[]
+      for (let i = 0; i + 1 < list.length; i += 2) depth.set(list[i] ?? '', Number(list[i + 1]))
+    } catch {
+      // A scrape is no reason for anything to fail: the gauge shows what it has.
+    }
+    return depth
+  }
 }

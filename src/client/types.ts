@@ -52,6 +52,7 @@ export type MetricName =
   | 'keyshift_client_operations_total'
   | 'keyshift_client_epoch'
   | 'keyshift_client_queue_removed_total'
+  | 'keyshift_client_unscoped_total'
 
 export interface MetricsOptions {
   /** The registry that the app's /metrics page shows. */

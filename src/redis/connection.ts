@@ -1,13 +1,13 @@
 import { performance } from 'node:perf_hooks'
 import { Redis as DefaultRedis } from 'ioredis'
 import { formatRedisAddress, type RedisAddress } from './address.ts'
-import type { KeyshiftError} from './errors.ts';
+import type { KeyshiftError } from './errors.ts'
 import { NotReady, UnknownOutcome, Refused, fromReply, replyCode } from './errors.ts'
 import { SCRIPTS, type ScriptName } from './scripts.generated.ts'
-import { openSession, type Credentials, type RedisConstructor, type Session } from './session.ts'
+import { openSession, type Credentials, type RedisArg, type RedisConstructor, type Session } from './session.ts'
 
 export { parseRedisAddress, formatRedisAddress, type RedisAddress } from './address.ts'
-export type { Credentials, RedisConstructor } from './session.ts'
+export type { Credentials, RedisArg, RedisConstructor } from './session.ts'
 
 export interface ConnectionOptions {
   readonly address: RedisAddress
@@ -30,7 +30,6 @@ export interface CallOptions {
   readonly buffers?: boolean | undefined
 }
 
-export type RedisArg = string | number | Buffer
 export type ConnectionState = 'idle' | 'connecting' | 'ready' | 'waiting' | 'closed'
 
 interface Pending {
@@ -206,7 +205,7 @@ export class Connection {
     try {
       const { Redis = DefaultRedis, connectTimeoutMs = 5000 } = this.#options
       const session = await openSession({ ...this.#options, Redis, connectTimeoutMs })
-      if ((this.#state) === 'closed') {
+      if (this.#state === 'closed') {
         session.destroy()
         return
       }

@@ -1,6 +1,7 @@
 import { formatRedisAddress, type RedisAddress } from './address.ts'
 import { NotPrimary, NotReady, Refused, WrongPassword, fromReply, replyCode } from './errors.ts'
-import type { RedisArg } from './connection.ts'
+
+export type RedisArg = string | number | Buffer
 
 export interface Credentials {
   /** Omitted for the default user. */

@@ -1,0 +1,63 @@
+import type { ExpiryArg } from '../redis/scripts.ts'
+import type { Context } from './context.ts'
+import { InvalidArgument, WorkspaceMismatch } from './errors.ts'
+import type { CreateOptions, Expiry, JobValue, Encoding, MutateCommand } from './types.ts'
+
+/** Turns what a caller gives into script arguments. Each throws InvalidArgument before anything is sent. */
+export function creationExpiry(options: CreateOptions): ExpiryArg {
+  const { ttlMs, expiresAt } = options
+  if (ttlMs !== undefined && expiresAt !== undefined) throw new InvalidArgument('give ttlMs or expiresAt, not both')
+  if (ttlMs !== undefined) return expiryArg({ ttlMs })
+  if (expiresAt !== undefined) return expiryArg({ expiresAt })
+  return { mode: 'none', ms: 0 }
+}
+
+export function expiryArg(expiry: Expiry): ExpiryArg {
+  if ('persist' in expiry) return { mode: 'none', ms: 0 }
+  const [mode, ms] = 'ttlMs' in expiry ? (['ttl', expiry.ttlMs] as const) : (['at', expiry.expiresAt] as const)
+  // The upper bound keeps now + ttl within what Redis takes.
+  if (!Number.isSafeInteger(ms) || ms < 1 || ms > 2 ** 52)
+    throw new InvalidArgument(
+      `${mode === 'ttl' ? 'ttlMs' : 'expiresAt'} must be a positive whole number of milliseconds`,
+    )
+  return { mode, ms }
+}
+
+/** Field, value, ... */
+export function fieldArgs(fields: Readonly<Record<string, string>>): string[] {
+  const args: string[] = []
+  for (const [field, value] of Object.entries(fields)) {
+    if (typeof value !== 'string') throw new InvalidArgument(`field ${field} must be a text`)
+    args.push(field, value)
+  }
+  return args
+}
+
+/** The value of a new job: its fields with the workspace among them, or its text. */
+export function valueArgs(
+  context: Context,
+  workspaceId: string,
+  jobId: string,
+  value: JobValue<Encoding>,
+): readonly string[] {
+  if (context.encoding === 'json') {
+    if (typeof value !== 'string' || !value.isWellFormed())
+      throw new InvalidArgument('the value of a json job is its text, well-formed')
+    return [value]
+  }
+  if (typeof value !== 'object' || value === null) throw new InvalidArgument('the value of a hash job is its fields')
+  const given = Object.hasOwn(value, context.workspaceField) ? value[context.workspaceField] : undefined
+  if (given !== undefined && given !== workspaceId) throw new WorkspaceMismatch(jobId, context.workspaceField)
+  const args = fieldArgs(value)
+  return given === undefined ? [context.workspaceField, workspaceId, ...args] : args
+}
+
+export function mutateArgs(commands: readonly MutateCommand[]): readonly (readonly string[])[] {
+  if (commands.length === 0) throw new InvalidArgument('mutate needs at least one command')
+  return commands.map((command) => {
+    const arity = { HSET: 3, HDEL: 2, HINCRBY: 3, HINCRBYFLOAT: 3 }[command[0]]
+    if (command.length !== arity)
+      throw new InvalidArgument('mutate takes HSET field value, HDEL field, HINCRBY field n, HINCRBYFLOAT field n')
+    return command.map(String)
+  })
+}

@@ -1,0 +1,87 @@
+import type { KeyTemplates } from '../protocol/templates.ts'
+import type { Connection } from '../redis/connection.ts'
+import type { JobCall } from '../redis/scripts.ts'
+import type { Engine } from './engine.ts'
+import { InvalidId, OperationReused } from './errors.ts'
+import type { Metrics } from './metrics.ts'
+import type { Routing } from './routing.ts'
+import type { Encoding } from './types.ts'
+
+/** What the stores and queues of one client share. */
+export interface Context {
+  readonly connection: Connection
+  readonly engine: Engine
+  readonly metrics: Metrics
+  readonly templates: KeyTemplates
+  readonly encoding: Encoding
+  readonly workspaceField: string
+  readonly operationTtlMs: number
+  /** Default limit of an operation, ms. */
+  readonly deadlineMs: number
+  /** Counts an id that phase 1 will refuse. */
+  readonly illegalId: (id: string) => void
+}
+
+export interface JobHead extends JobCall {
+  /** A new job gets a target key. */
+  readonly createTarget: boolean
+}
+
+/** The head of a job script for one try. @throws InvalidId */
+export function jobCall(
+  context: Context,
+  routing: Routing,
+  workspaceId: string,
+  jobId: string,
+  operationId?: string,
+): JobHead {
+  const route = routing.route(workspaceId, jobId)
+  if (route.illegalId !== undefined) context.illegalId(route.illegalId)
+  return {
+    epoch: routing.epoch,
+    workspaceId,
+    workspaceField: context.workspaceField,
+    type: context.encoding === 'hash' ? 'hash' : 'string',
+    forbidden: routing.templates.forbidden,
+    order: route.order,
+    keys: routing.keys,
+    legacyKey: route.legacyKey,
+    targetKey: route.targetKey,
+    createTarget: route.createTarget,
+    operation: operationId === undefined ? undefined : { id: operationId },
+    keepMs: context.operationTtlMs,
+  }
+}
+
+export function checkOperationId(id: string | undefined): void {
+  if (id === undefined) return
+  if (id === '' || !id.isWellFormed()) throw new InvalidId('operation id', id, 'is empty or not well-formed UTF-16')
+  if (Buffer.byteLength(id) > 512) throw new InvalidId('operation id', id.slice(0, 50), 'is longer than 512 bytes')
+}
+
+/**
+ * What an answer means to its caller: true, or false for a job that is not there (one of another workspace is not there
+ * either, and counted). Other statuses are the caller's to judge: undefined.
+ */
+export function settled(
+  context: Context,
+  workspaceId: string,
+  status: string,
+  operationId?: string,
+): boolean | undefined {
+  switch (status) {
+    case 'OK':
+      context.metrics.decision(workspaceId, 'allow')
+      return true
+    case 'DENIED':
+      context.metrics.decision(workspaceId, 'deny')
+      return false
+    case 'NOT_FOUND':
+    case 'MALFORMED':
+      return false
+    case 'OPERATION_REUSED':
+      throw new OperationReused(operationId ?? '')
+    default:
+      return undefined
+  }
+}

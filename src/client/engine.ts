@@ -1,0 +1,165 @@
+import { performance } from 'node:perf_hooks'
+import type { CallOptions, Connection } from '../redis/connection.ts'
+import { KeyshiftError, NotReady, Refused, StaleEpoch, UnknownOutcome } from '../redis/errors.ts'
+import { text, type Answer } from '../redis/scripts.ts'
+import { InvalidArgument } from './errors.ts'
+import type { Inflight } from './inflight.ts'
+import type { Metrics } from './metrics.ts'
+import type { Readiness } from './readiness.ts'
+import type { Routing } from './routing.ts'
+import type { OperationOptions } from './types.ts'
+
+/** Refusals that pass when the connection finds the primary again, or the server is less busy. */
+const PASSING = new Set(['READONLY', 'LOADING', 'MASTERDOWN', 'BUSY', 'NOAUTH'])
+const MAX_PAUSE_MS = 500
+
+export interface Operation {
+  readonly name: string
+  /** For the metrics; undefined where it is not known. */
+  readonly workspaceId: string | undefined
+  /** Reads may be repeated after `UnknownOutcome` and end at once on abort. */
+  readonly read: boolean
+  /** Sends the one script of this operation, as `routing` has it. */
+  readonly send: (routing: Routing, connection: Connection, options: CallOptions) => Promise<Answer>
+}
+
+/**
+ * Runs operations: each try is one script under one routing. What was surely not done is tried again until the deadline:
+ * no connection, a stale epoch (after reading the routing file again), a server that refuses for the moment.
+ */
+export class Engine {
+  readonly #connection: Connection
+  readonly #readiness: Readiness
+  readonly #inflight: Inflight
+  readonly #metrics: Metrics
+  readonly #readRouting: () => Promise<void>
+  readonly #deadlineMs: number
+
+  constructor(parts: {
+    readonly connection: Connection
+    readonly readiness: Readiness
+    readonly inflight: Inflight
+    readonly metrics: Metrics
+    /** Reads the routing directory again. */
+    readonly readRouting: () => Promise<void>
+    readonly deadlineMs: number
+  }) {
+    this.#connection = parts.connection
+    this.#readiness = parts.readiness
+    this.#inflight = parts.inflight
+    this.#metrics = parts.metrics
+    this.#readRouting = parts.readRouting
+    this.#deadlineMs = parts.deadlineMs
+  }
+
+  get metrics(): Metrics {
+    return this.#metrics
+  }
+
+  /** The answer with the routing it was made under. Statuses of the fence and of rights never come back: they throw. */
+  async run(op: Operation, options: OperationOptions = {}): Promise<{ answer: Answer; routing: Routing }> {
+    const started = performance.now()
+    const { deadlineMs = this.#deadlineMs, signal } = options
+    if (!Number.isFinite(deadlineMs) || deadlineMs <= 0)
+      throw new InvalidArgument('deadlineMs must be a positive number of milliseconds')
+    try {
+      return await this.#untilDeadline(op, started + deadlineMs, deadlineMs, signal)
+    } catch (error) {
+      if (isFailure(error) && op.workspaceId !== undefined) this.#metrics.job(op.workspaceId, 'failed')
+      throw error
+    } finally {
+      if (op.workspaceId !== undefined) this.#metrics.latency(op.workspaceId, (performance.now() - started) / 1000)
+    }
+  }
+
+  async #untilDeadline(op: Operation, end: number, deadlineMs: number, signal: AbortSignal | undefined) {
+    let pauseMs = 20
+    for (;;) {
+      aborted(signal)
+      const routing = await this.#readiness.routing(end, signal)
+      const left = end - performance.now()
+      if (left <= 0) throw new NotReady(`nothing was sent within ${deadlineMs} ms`)
+      let error: KeyshiftError
+      try {
+        const answer = await this.#attempt(op, routing, left, signal)
+        if (answer.status === 'NOPERM')
+          throw new Refused('NOPERM', `the Redis user of this client lacks the right to run ${text(answer.rest[0])}`)
+        if (answer.status !== 'STALE_EPOCH' && answer.status !== 'NO_FENCE') return { answer, routing }
+        this.#metrics.staleEpoch(routing.name)
+        error =
+          answer.status === 'STALE_EPOCH'
+            ? new StaleEpoch(routing.epoch, Number(answer.rest[0]))
+            : new NotReady(
+                `Redis holds no fence for epoch ${routing.epoch}: it lost it, and the operator will set it again`,
+              )
+        await this.#readRouting()
+        // The newer document was there: no reason to wait.
+        if (this.#readiness.current !== routing) continue
+      } catch (thrown) {
+        if (!(thrown instanceof KeyshiftError) || !repeatable(thrown, op)) throw thrown
+        error = thrown
+      }
+      if (performance.now() + pauseMs >= end) throw error
+      await pause(pauseMs * (0.5 + Math.random() / 2), signal)
+      pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)
+    }
+  }
+
+  // In flight until its script has settled, also where the caller has turned away.
+  #attempt(op: Operation, routing: Routing, left: number, signal: AbortSignal | undefined): Promise<Answer> {
+    const done = this.#inflight.begin(routing.epoch)
+    this.#metrics.operation(routing.name, op.name)
+    const sent = op.send(routing, this.#connection, { deadlineMs: left }).finally(done)
+    return op.read && signal !== undefined ? orAborted(sent, signal) : sent
+  }
+}
+
+function repeatable(error: KeyshiftError, op: Operation): boolean {
+  if (error instanceof NotReady) return true
+  if (error instanceof Refused) return PASSING.has(error.redisCode)
+  return error instanceof UnknownOutcome && op.read
+}
+
+// What went wrong on our side of the call, as against what the caller asked for.
+function isFailure(error: unknown): boolean {
+  return (
+    error instanceof NotReady ||
+    error instanceof Refused ||
+    error instanceof StaleEpoch ||
+    error instanceof UnknownOutcome
+  )
+}
+
+function aborted(signal: AbortSignal | undefined): void {
+  signal?.throwIfAborted()
+}
+
+/** Waits `ms`, or rejects with the signal's reason. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      clearTimeout(timer)
+      reject(signal?.reason as Error)
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', abort)
+      resolve()
+    }, ms)
+    if (signal?.aborted === true) abort()
+    else signal?.addEventListener('abort', abort, { once: true })
+  })
+}
+
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  let abort: (() => void) | undefined
+  const stopped = new Promise<never>((_, reject) => {
+    abort = (): void => reject(signal.reason as Error)
+    signal.addEventListener('abort', abort, { once: true })
+  })
+  work.catch(() => undefined)
+  try {
+    return await Promise.race([work, stopped])
+  } finally {
+    if (abort !== undefined) signal.removeEventListener('abort', abort)
+  }
+}

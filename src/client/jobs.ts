@@ -1,0 +1,197 @@
+import type { CallOptions, Connection } from '../redis/connection.ts'
+import * as scripts from '../redis/scripts.ts'
+import { text } from '../redis/scripts.ts'
+import { queueEntry } from '../protocol/queue-entry.ts'
+import { checkOperationId, jobCall, settled, type Context, type JobHead } from './context.ts'
+import { Conflict, InvalidArgument, JobExists, Occupied, WorkspaceMismatch } from './errors.ts'
+import { creationExpiry, expiryArg, fieldArgs, mutateArgs, valueArgs } from './arguments.ts'
+import { pause } from './engine.ts'
+import { listJobs } from './list.ts'
+import type { Served } from './metrics.ts'
+import type { Routing } from './routing.ts'
+import type {
+  CreateOptions,
+  Encoding,
+  Job,
+  JobStore,
+  JobValue,
+  OperationOptions,
+  UpdateHash,
+  UpdateText,
+  WriteOptions,
+} from './types.ts'
+import { readJob } from './value.ts'
+
+const MAX_TRIES = 10
+
+/** The store of one workspace: see JobStore. */
+export function makeJobStore<E extends Encoding>(context: Context, encoding: E, workspaceId: string): JobStore<E> {
+  const job: Target = { context, workspaceId }
+  const store: JobStore<Encoding> = {
+    workspaceId,
+    create: (jobId, value, options = {}) => create(job, jobId, value, options),
+    enqueue: (jobId, value, options) => create(job, jobId, value, options),
+    push: (jobId, options) =>
+      write(job, 'push', jobId, options, (routing, c, call, o) =>
+        scripts.pushJob(c, call, entryFor(routing, workspaceId, jobId, options.queue), o),
+      ),
+    get: (jobId, options) => getJob(context, encoding, workspaceId, jobId, options),
+    update: encoding === 'hash' ? updateHash(job) : updateText(job),
+    mutate: async (jobId, commands, options = {}) => {
+      if (encoding !== 'hash') throw new InvalidArgument('mutate is for hashes: use update for texts')
+      const args = mutateArgs(commands)
+      const { answer, done } = await attempt(job, 'mutate', jobId, options, (_, c, call, o) =>
+        scripts.mutateJob(c, call, args, o),
+      )
+      if (done === undefined) throw refusal(job, 'mutate', jobId, answer)
+      return done ? answer.rest.slice(1).map(text) : undefined
+    },
+    delete: (jobId, options = {}) =>
+      write(job, 'delete', jobId, options, (_, c, call, o) => scripts.deleteJob(c, call, o)),
+    expire: async (jobId, expiry, options = {}) => {
+      const arg = expiryArg(expiry)
+      return write(job, 'expire', jobId, options, (_, c, call, o) => scripts.expireJob(c, call, arg, o))
+    },
+    list: (options = {}) => listJobs(context, encoding, workspaceId, options),
+  }
+  return store
+}
+
+interface Target {
+  readonly context: Context
+  readonly workspaceId: string
+}
+type Send = (routing: Routing, connection: Connection, call: JobHead, options: CallOptions) => Promise<scripts.Answer>
+
+// `done`: true, false (not there), or undefined where the answer needs judging.
+async function attempt(
+  { context, workspaceId }: Target,
+  name: string,
+  jobId: string,
+  options: WriteOptions,
+  send: Send,
+) {
+  checkOperationId(options.operationId)
+  const { answer, routing } = await context.engine.run(
+    {
+      name,
+      workspaceId,
+      read: false,
+      // async: what it throws rejects.
+      send: async (routing, connection, o) =>
+        send(routing, connection, jobCall(context, routing, workspaceId, jobId, options.operationId), o),
+    },
+    options,
+  )
+  return { answer, routing, done: settled(context, workspaceId, answer.status, options.operationId) }
+}
+
+async function write(job: Target, name: string, jobId: string, options: WriteOptions, send: Send): Promise<boolean> {
+  const { answer, done } = await attempt(job, name, jobId, options, send)
+  if (done === undefined) throw refusal(job, name, jobId, answer)
+  return done
+}
+
+function refusal({ context }: Target, name: string, jobId: string, answer: scripts.Answer): Error {
+  const detail = answer.rest.length === 0 ? undefined : text(answer.rest[0])
+  switch (answer.status) {
+    case 'CONFLICT':
+      return new Conflict(jobId, detail)
+    case 'WORKSPACE':
+      return new WorkspaceMismatch(jobId, context.workspaceField)
+    case 'QUEUE':
+      return new Occupied('the key of the queue holds something that is not a list')
+    case 'EXPIRY':
+      return new InvalidArgument(`job ${JSON.stringify(jobId)} would expire in the past`)
+    default:
+      return new InvalidArgument(`${name} of job ${JSON.stringify(jobId)}: ${detail ?? answer.status}`)
+  }
+}
+
+function entryFor(routing: Routing, workspaceId: string, jobId: string, queue: string): { key: string; entry: string } {
+  if (queue === '') throw new InvalidArgument('queue must be the key of a list')
+  return { key: queue, entry: queueEntry(routing.templates, routing.phase, workspaceId, jobId) }
+}
+
+async function create(job: Target, jobId: string, value: JobValue<Encoding>, options: CreateOptions): Promise<void> {
+  const { context, workspaceId } = job
+  const { queue } = options
+  const expiry = creationExpiry(options)
+  const args = valueArgs(context, workspaceId, jobId, value)
+  let toTarget = false
+  const { answer, routing } = await attempt(job, 'create', jobId, options, (routing, c, call, o) => {
+    toTarget = call.createTarget
+    const entry = queue === undefined ? undefined : entryFor(routing, workspaceId, jobId, queue)
+    return scripts.createJob(c, call, { toTarget, expiry, queue: entry, value: args }, o)
+  })
+  if (answer.status === 'OK') {
+    context.metrics.job(workspaceId, 'created')
+    context.metrics.created(routing.name, toTarget)
+    return
+  }
+  // Also another workspace's: job ids are unique over all of them.
+  if (answer.status === 'EXISTS' || answer.status === 'DENIED' || answer.status === 'MALFORMED')
+    throw new JobExists(jobId)
+  throw refusal(job, 'create', jobId, answer)
+}
+
+export async function getJob<E extends Encoding>(
+  context: Context,
+  encoding: E,
+  workspaceId: string,
+  jobId: string,
+  options?: OperationOptions,
+  head: typeof jobCall = jobCall,
+): Promise<Job<E> | undefined> {
+  const { answer, routing } = await context.engine.run(
+    {
+      name: 'get',
+      workspaceId,
+      read: true,
+      send: async (routing, connection, o) =>
+        scripts.getJob(connection, head(context, routing, workspaceId, jobId), { ...o, buffers: encoding === 'json' }),
+    },
+    options,
+  )
+  if (settled(context, workspaceId, answer.status) !== true) {
+    context.metrics.read(routing.name, 'none')
+    return undefined
+  }
+  const [served, unscoped, expiry, value] = answer.rest
+  context.metrics.read(routing.name, text(served) as Served)
+  if (text(unscoped) === '1') context.metrics.unscoped(routing.name)
+  return readJob(encoding, jobId, expiry, value)
+}
+
+function updateHash(job: Target): UpdateHash {
+  return async (jobId, fields, options = {}) => {
+    const set = fieldArgs(fields)
+    const expect = Object.entries(options.expect ?? {})
+    if (set.length === 0) throw new InvalidArgument('update needs at least one field')
+    return write(job, 'update', jobId, options, (_, c, call, o) => scripts.updateJob(c, call, { expect, set }, o))
+  }
+}
+
+function updateText(job: Target): UpdateText {
+  const { context, workspaceId } = job
+  return async (jobId, change, options = {}) => {
+    const end = performance.now() + (options.deadlineMs ?? context.deadlineMs)
+    for (let tries = 1; ; tries += 1) {
+      const rest = { ...options, deadlineMs: Math.max(1, end - performance.now()) }
+      const old = await getJob(context, 'json', workspaceId, jobId, rest)
+      if (old === undefined) return false
+      const text = await change(old.value)
+      if (typeof text !== 'string' || !text.isWellFormed())
+        throw new InvalidArgument('the function given to update must return well-formed text')
+      try {
+        rest.deadlineMs = Math.max(1, end - performance.now())
+        return await write(job, 'update', jobId, rest, (_, c, call, o) =>
+          scripts.updateText(c, call, { old: old.value, text }, o),
+        )
+      } catch (error) {
+        if (!(error instanceof Conflict) || tries >= (options.maxTries ?? MAX_TRIES)) throw error
+      }
+      await pause(Math.random() * 5 * tries, options.signal)
+    }
+  }
+}

@@ -1,0 +1,79 @@
+import { isSelected } from '../protocol/bucket.ts'
+import { controlKeys, type ControlKeys } from '../protocol/control-keys.ts'
+import type { RoutingDocument } from '../protocol/document.ts'
+import { phaseIndex, ROUTING_TABLE, type Phase } from '../protocol/phases.ts'
+import { checkId, legacyKey, targetKey, type KeyTemplates } from '../protocol/templates.ts'
+import { InvalidId } from './errors.ts'
+
+/** Which keys are read and decide existence, as the scripts take it: see lib/job.lua. */
+export type KeyOrder = 'L' | 'LT' | 'TL'
+
+/** What one operation on one job does under one epoch. */
+export interface Route {
+  readonly legacyKey: string
+  /** The legacy key where the ids do not fit the target template (phase Legacy only). */
+  readonly targetKey: string
+  readonly order: KeyOrder
+  /** A new job gets a target key. */
+  readonly createTarget: boolean
+  /** The id that will be refused from phase 1 on. */
+  readonly illegalId: string | undefined
+}
+
+/** The routing in force: a document's, or plain legacy operation while unmanaged (epoch 0). */
+export class Routing {
+  readonly epoch: number
+  readonly hash: string
+  /** Name of the migration, '' while unmanaged. */
+  readonly name: string
+  readonly phase: Phase
+  readonly templates: KeyTemplates
+  readonly keys: ControlKeys
+  readonly #doc: RoutingDocument | undefined
+
+  constructor(templates: KeyTemplates, doc?: RoutingDocument) {
+    this.templates = templates
+    this.keys = controlKeys(templates.controlPrefix)
+    this.#doc = doc
+    this.epoch = doc?.epoch ?? 0
+    this.hash = doc?.hash ?? ''
+    this.name = doc?.name ?? ''
+    this.phase = doc?.phase ?? 'Legacy'
+  }
+
+  get phaseIndex(): number {
+    return phaseIndex(this.phase)
+  }
+
+  /** @throws InvalidId */
+  route(workspaceId: string, jobId: string): Route {
+    const illegalId = this.#check('workspace id', workspaceId) ?? this.#check('job id', jobId)
+    const legacy = legacyKey(this.templates, jobId)
+    if (illegalId !== undefined)
+      return { legacyKey: legacy, targetKey: legacy, order: 'L', createTarget: false, illegalId }
+    return {
+      legacyKey: legacy,
+      targetKey: targetKey(this.templates, workspaceId, jobId),
+      order: this.order(workspaceId, jobId),
+      createTarget: this.#selects(workspaceId, jobId, this.#doc?.createTarget ?? 0),
+      illegalId,
+    }
+  }
+
+  order(workspaceId: string, jobId: string): KeyOrder {
+    if (ROUTING_TABLE[this.phase].existence === 'legacy') return 'L'
+    return this.#selects(workspaceId, jobId, this.#doc?.readTarget ?? 0) ? 'TL' : 'LT'
+  }
+
+  // In Legacy ids with the delimiter in them work as before; what no key can hold byte for byte never does.
+  #check(what: 'workspace id' | 'job id', id: string): string | undefined {
+    const why = checkId(this.templates, id)
+    if (why === undefined) return undefined
+    if (this.phase !== 'Legacy' || id === '' || !id.isWellFormed()) throw new InvalidId(what, id, why)
+    return id
+  }
+
+  #selects(workspaceId: string, jobId: string, percent: number): boolean {
+    return isSelected(this.name, this.#doc?.canaryBy === 'Workspace' ? workspaceId : jobId, percent)
+  }
+}
