@@ -8,7 +8,182 @@ export interface ReasonInfo {
 }
 
 export const REASONS = {
-  // Filled by the decision: keep sorted by name.
+  Aborted: {
+    meaning: 'A step that had not converged was taken back.',
+    action: 'Nothing; the next step waits until every pod runs the routing in force.',
+  },
+  Adopted: {
+    meaning:
+      'Status, record or ConfigMap lay behind and was written again from what lay ahead, or a person adopted an epoch.',
+    action: 'Nothing, if a restore or a failover explains it; else find out who wrote the old one.',
+  },
+  BackfillComplete: { meaning: 'A backfill has gone over all keys, the last pass without a copy.', action: 'Nothing.' },
+  BackfillRunning: {
+    meaning: 'The jobs that were there before are being copied to the target schema.',
+    action: 'Wait; see status.progress.',
+  },
+  CRDOutdated: {
+    meaning: 'The installed CRD lacks fields that this version writes.',
+    action: 'Apply the crds/ of this version; helm upgrade does not.',
+  },
+  CheckError: {
+    meaning: 'A check could not be evaluated.',
+    action: 'See the message: is Prometheus reachable, is the query right?',
+  },
+  CheckFailed: {
+    meaning: 'A check failed more often than its failureLimit allows; the walk went back or holds.',
+    action: 'Find the cause, then change targetPhase or canaryPercentage, or set the annotation keyshift.dev/retry.',
+  },
+  CheckFailing: {
+    meaning: 'A check fails, within its failureLimit so far.',
+    action: 'Look at the application; more failures send the walk back.',
+  },
+  CheckInconclusive: {
+    meaning: 'A check has no usable value.',
+    action: 'See the message: is the application scraped, and has it traffic?',
+  },
+  ChecksDisabled: { meaning: 'slo.disabled is true.', action: 'Nothing; steps wait for their soak alone.' },
+  ChecksPass: { meaning: 'Every check passes.', action: 'Nothing.' },
+  ChecksPending: { meaning: 'A check has not been measured yet.', action: 'Wait for its interval.' },
+  ConfigMapContested: {
+    meaning: 'Another field manager keeps taking back the routing document.',
+    action: 'Leave the keys of Keyshift out of what it manages.',
+  },
+  ConfigMapImmutable: {
+    meaning: 'The ConfigMap of the routing document is immutable.',
+    action: 'Delete it; it is made again.',
+  },
+  ConfigMapReverted: {
+    meaning: 'Another field manager took back the routing document; it is written again.',
+    action: 'Leave the keys of Keyshift out of what it manages.',
+  },
+  ConfigMapUnknown: {
+    meaning: 'The ConfigMap of the routing document cannot be read.',
+    action: 'See the message; check the Role of the operator.',
+  },
+  Converged: { meaning: 'Every pod runs the routing in force.', action: 'Nothing.' },
+  EvidenceVoid: {
+    meaning: 'What was proven of the data holds no more, or cannot be proven yet.',
+    action: 'Nothing, it is proven again; see the message for why.',
+  },
+  FirstPublished: {
+    meaning: 'Epoch 1 was published; it routes as before.',
+    action: 'Release the application with the client.',
+  },
+  ForeignWriters: {
+    meaning: 'Redis connections that may write jobs belong to no client of Keyshift.',
+    action: 'Stop them, give them the client, or name them in redis.observers.',
+  },
+  IllegalIds: {
+    meaning: 'Clients use ids that the target schema cannot hold.',
+    action: 'Give these jobs other ids, or choose a target template with another delimiter.',
+  },
+  InvalidSpec: { meaning: 'The spec cannot be obeyed.', action: 'See the message for the field and what to write.' },
+  JobFailed: {
+    meaning: 'A worker Job ended without a result several times.',
+    action: 'Find the cause in its logs, then set the annotation keyshift.dev/retry.',
+  },
+  JobRetry: {
+    meaning: 'A worker Job ended without a result and is tried again.',
+    action: 'Wait, or look at its logs.',
+  },
+  MembersBehind: {
+    meaning: 'Clients do not run the routing in force yet.',
+    action: 'Wait; if it lasts, see the logs of the pods named.',
+  },
+  NoMembers: {
+    meaning: 'No pod with the Keyshift client has been seen.',
+    action: 'Release the application with the client and the routing ConfigMap mounted.',
+  },
+  NotPaused: { meaning: 'spec.paused is false.', action: 'Nothing.' },
+  NotStarted: { meaning: 'The walk has not come that far.', action: 'Nothing.' },
+  Paused: {
+    meaning: 'spec.paused is true: no step is taken, Jobs are suspended.',
+    action: 'Set spec.paused to false to go on.',
+  },
+  PodsJoining: {
+    meaning: 'Pods have not registered their client yet.',
+    action: 'Wait; if it lasts, see the pods named.',
+  },
+  PodsLapsed: {
+    meaning: 'Clients of running pods have let their lease lapse.',
+    action: 'Wait for joinTimeout; see the logs of the pods named.',
+  },
+  PodsUnknown: {
+    meaning: 'Pods cannot be listed.',
+    action: 'See the message; check the API server and the Role of the operator.',
+  },
+  PreflightBlocked: {
+    meaning: 'Preflight found what must be put right first.',
+    action: 'See the message; change the spec, or put it right and set the annotation keyshift.dev/retry.',
+  },
+  PreflightPassed: { meaning: 'Preflight found no blocker.', action: 'Read its warnings.' },
+  PreflightRunning: { meaning: 'Preflight looks at Redis and its keys.', action: 'Wait; see status.progress.' },
+  Publishing: { meaning: 'A routing document is being written.', action: 'Wait.' },
+  PurgeRunning: {
+    meaning: 'Target keys that an earlier run left are being deleted.',
+    action: 'Wait; see status.progress.',
+  },
+  Purged: { meaning: 'Target keys that an earlier run left were deleted.', action: 'Nothing.' },
+  RaisingFence: {
+    meaning: 'Older epochs are being shut out before the next step.',
+    action: 'Wait; if it lasts, are all replicas of Redis connected?',
+  },
+  RedisAuthFailed: {
+    meaning: 'Redis refused the credentials.',
+    action: 'Correct the Secret of redis.credentialsSecretRef.',
+  },
+  RedisNotPrimary: {
+    meaning: 'The Redis at redis.address is a replica.',
+    action: 'Point redis.address at the primary.',
+  },
+  RedisRefused: { meaning: 'Redis refused a command.', action: 'See the message; check the ACL of the operator.' },
+  RedisUnreachable: {
+    meaning: 'Redis cannot be reached. Nothing is changed meanwhile.',
+    action: 'Check redis.address, the network and Redis.',
+  },
+  Redocumented: {
+    meaning: 'The routing document was published anew because the spec changed what else it says.',
+    action: 'Nothing.',
+  },
+  SecretMissing: { meaning: 'A Secret, or a key in it, does not exist.', action: 'Create it.' },
+  SecretUnreadable: { meaning: 'A Secret cannot be read.', action: 'See the message; check the Role of the operator.' },
+  Soaking: { meaning: 'The step must stay healthy until its soak ends.', action: 'Wait; see status.soakEndsAt.' },
+  StateConflict: {
+    meaning:
+      'Status, record, ConfigMap and fence contradict each other, or another resource or cluster holds the record.',
+    action: 'Find out which is right, then adopt an epoch by the annotation keyshift.dev/adopt-epoch.',
+  },
+  StepDue: {
+    meaning: 'The state in force is done; pods and members are listed once more before the step.',
+    action: 'Wait.',
+  },
+  StepTaken: { meaning: 'The next routing state was published.', action: 'Nothing.' },
+  SteppedBack: { meaning: 'The routing state before was published.', action: 'Nothing.' },
+  SteppingBack: { meaning: 'A step back waits for the clients to follow, at most for joinTimeout.', action: 'Wait.' },
+  TargetReached: {
+    meaning: 'The routing state that the spec asks for is in force and settled.',
+    action: 'Raise targetPhase or canaryPercentage when you like.',
+  },
+  UnawarePod: {
+    meaning: 'A pod runs, or ran, without the Keyshift client.',
+    action: 'Release the workload with the client, or remove the pod; then answer the failure.',
+  },
+  Unlatched: { meaning: 'A failure was answered; the walk goes on.', action: 'Nothing.' },
+  Verified: { meaning: 'Verify compared the keys of both schemas and found no difference.', action: 'Nothing.' },
+  VerifyFailed: {
+    meaning: 'Verify found differences between the schemas.',
+    action: 'Put the keys right, or go back to Legacy and purge; then set the annotation keyshift.dev/retry.',
+  },
+  VerifyRunning: { meaning: 'Verify compares the keys of both schemas.', action: 'Wait; see status.progress.' },
+  WorkloadMissing: {
+    meaning: 'A workload of spec.app.workloads does not exist.',
+    action: 'Correct the name, create it, or take it out.',
+  },
+  WritersUnknown: {
+    meaning: 'Who else writes to Redis cannot be told.',
+    action: 'Make sure that nobody does, then add "*" to redis.observers.',
+  },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

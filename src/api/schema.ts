@@ -118,7 +118,7 @@ const Redis = z.object({
   ),
   observers: doc(
     z.array(z.string().min(1).max(128)).max(50).default([]),
-    'ACL users or client names that are known not to write jobs, such as an exporter.',
+    'ACL users or client names that are known not to write jobs, such as an exporter. "*" vouches for every connection, also where Redis does not list them.',
   ),
   assume: doc(
     z
@@ -283,9 +283,9 @@ export type WorkloadRef = z.output<typeof Workload>
 /** Rules that look at spec and status together. */
 export const RESOURCE_RULES: readonly CelRule[] = [
   {
-    rule: "!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.status.phase == 'Legacy' || (self.spec.keys.legacy == oldSelf.spec.keys.legacy && self.spec.keys.target == oldSelf.spec.keys.target)",
+    rule: "!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.status.phase == 'Legacy' || (self.spec.keys.legacy == oldSelf.spec.keys.legacy && self.spec.keys.target == oldSelf.spec.keys.target && (has(self.spec.keys.workspaceField) ? self.spec.keys.workspaceField : '') == (has(oldSelf.spec.keys.workspaceField) ? oldSelf.spec.keys.workspaceField : ''))",
     message:
-      'keys.legacy and keys.target cannot change once the migration has left Legacy: set targetPhase to Legacy and wait for it first',
+      'keys.legacy, keys.target and keys.workspaceField cannot change once the migration has left Legacy: set targetPhase to Legacy and wait for it first',
   },
   {
     rule: "!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.status.phase == 'Legacy' || self.spec.canary.by == oldSelf.spec.canary.by",

@@ -92,6 +92,7 @@ export const StatusSchema = z
         verifiedTarget: Proof.optional(),
         backfill: Proof.optional(),
         verifiedBoth: Proof.optional(),
+        voided: text(256).optional().meta({ description: 'Why proofs were dropped, until they are there again.' }),
       })
       .optional()
       .meta({ description: 'What has been proven of the data, and for which Redis and epoch it holds.' }),
@@ -156,6 +157,10 @@ export const StatusSchema = z
             .max(5)
             .optional(),
           failures: count(),
+          carried: z
+            .boolean()
+            .optional()
+            .meta({ description: 'It had not passed when the walk stepped back: failures count once it has.' }),
           message: text(512).optional(),
           query: text(512).optional(),
         }),

@@ -44,7 +44,12 @@ export interface RecordObservation {
   /** Parsed back; undefined when the field is empty. */
   readonly evidence?: Status['evidence']
   /** What was recorded of the soak and of seen templates. */
-  readonly soak?: { readonly endsAt?: string; readonly remainingMs?: number; readonly countedThrough?: string }
+  readonly soak?: {
+    readonly endsAt?: string
+    readonly remainingMs?: number
+    readonly lengthMs?: number
+    readonly countedThrough?: string
+  }
   readonly templates: readonly string[]
 }
 
@@ -105,11 +110,15 @@ export interface CheckMeasurement {
   readonly query: string
 }
 
-/** One judged stretch of time. Windows arrive oldest first, do not overlap, and begin at or after `soakCountedThrough`. */
+/**
+ * One judged stretch of time. Windows arrive oldest first, do not overlap, and begin at or after `soakCountedThrough`,
+ * which is set from the publication of a step on: failures count before it has converged, too.
+ */
 export interface SoakWindow {
   /** ms since the epoch */
   readonly start: number
   readonly end: number
+  /** One of each check of the spec; a window that lacks one does not pass. */
   readonly measurements: readonly CheckMeasurement[]
 }
 
@@ -133,10 +142,10 @@ export interface Observations {
   readonly live: boolean
   /** Entries of spec.app.workloads that do not exist, as `Kind/name`. */
   readonly missingWorkloads: readonly string[]
-  /** Jobs that this resource owns. */
+  /** Jobs that this resource owns; read before `work`, so that one seen to have ended has its last word there. */
   readonly jobs: readonly JobObservation[]
   readonly work: readonly WorkObservation[]
-  /** Windows judged since status.soakCountedThrough (or convergence), oldest first. Empty while not soaking or when disabled. */
+  /** Windows judged since status.soakCountedThrough, oldest first. Empty in phase Legacy and when disabled. */
   readonly windows: readonly SoakWindow[]
   /** The newest measurement of each check, for status and for gates without soak. */
   readonly latest: readonly CheckMeasurement[]
@@ -150,7 +159,14 @@ export interface PublishDetail {
 /** Carried out in order, each idempotent; a failed one ends the pass, the next pass decides anew. */
 export type Action =
   /** Compare-and-set the record to the status just written: never to a lower epoch. */
-  | { readonly type: 'WriteRecord'; readonly document: string; readonly epoch: number; readonly reason: string }
+  | {
+      readonly type: 'WriteRecord'
+      readonly document: string
+      readonly epoch: number
+      readonly reason: string
+      /** A person has adopted the epoch: the record of another resource or cluster gives way. */
+      readonly takeOver?: true
+    }
   /** Server-side apply of the operator's keys. */
   | { readonly type: 'ApplyConfigMap'; readonly document: string }
   /** Raise min_epoch, WAIT for the replicas, read it back; the executor then sets status.fence. */

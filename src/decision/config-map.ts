@@ -1,0 +1,68 @@
+import { configMapName } from '../api/resource.ts'
+import type { Status } from '../api/status.ts'
+import type { Scene } from './scene.ts'
+import { cut } from './text.ts'
+import { isoTime, timeMs } from './time.ts'
+import { verdict, type Verdict } from './verdict.ts'
+
+/** Reverts closer together than this are one fight, ms. */
+const FIGHT_MS = 600_000
+const BACKOFF_MS = 10_000
+const MOST_BACKOFF_MS = 300_000
+
+export interface Revert {
+  readonly status: Status
+  /** The document may be written (again) in this pass. */
+  readonly mayWrite: boolean
+  /** The manager that has just taken it back. */
+  readonly revertedBy?: string
+}
+
+/** Notices another manager taking the routing document back, and backs off where it keeps doing so. */
+export function watchReverts(scene: Scene, status: Status): Revert {
+  const { configMap } = scene.observations
+  const { reverts } = status
+  if (!configMap.known || configMap.value.document === status.routing) {
+    const over = reverts !== undefined && scene.now - at(reverts) >= FIGHT_MS
+    return { status: over ? { ...status, reverts: undefined } : status, mayWrite: true }
+  }
+  const { foreignManager } = configMap.value
+  if (foreignManager === undefined) return { status, mayWrite: true }
+  const manager = cut(foreignManager, 128)
+  if (reverts === undefined || scene.now - at(reverts) >= FIGHT_MS)
+    return {
+      status: { ...status, reverts: { count: 1, at: isoTime(scene.now), manager } },
+      mayWrite: true,
+      revertedBy: manager,
+    }
+  // The same revert is seen until it is answered; it is answered again only after a while.
+  if (scene.now - at(reverts) < backoffMs(reverts.count)) return { status, mayWrite: scene.now === at(reverts) }
+  return {
+    status: { ...status, reverts: { count: reverts.count + 1, at: isoTime(scene.now), manager } },
+    mayWrite: true,
+    revertedBy: manager,
+  }
+}
+
+/** Why the ConfigMap cannot carry the routing document. */
+export function configMapTrouble(scene: Scene, status: Status): Verdict | undefined {
+  const { configMap } = scene.observations
+  const name = configMapName(scene.resource)
+  if (configMap.known && configMap.value.immutable && configMap.value.document !== status.routing)
+    return verdict('stalled', 'ConfigMapImmutable', `ConfigMap ${name} is immutable: delete it, it is made again`)
+  const { reverts } = status
+  if (reverts === undefined || reverts.count < 2) return undefined
+  return verdict(
+    'stalled',
+    'ConfigMapContested',
+    `${reverts.manager} keeps taking back the routing document in ConfigMap ${name}: leave the keys of Keyshift out of what it manages`,
+  )
+}
+
+function at(reverts: NonNullable<Status['reverts']>): number {
+  return timeMs(reverts.at) ?? 0
+}
+
+function backoffMs(count: number): number {
+  return Math.min(MOST_BACKOFF_MS, BACKOFF_MS * 2 ** (count - 1))
+}

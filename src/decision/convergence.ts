@@ -1,0 +1,140 @@
+import type { Reason } from '../api/reasons.ts'
+import type { Status } from '../api/status.ts'
+import type { RoutingDocument } from '../protocol/document.ts'
+import { classifyPods, seenTemplates, type ClassifiedPod } from './pods.ts'
+import type { Scene } from './scene.ts'
+import { count, some } from './text.ts'
+import { isoTime, timeMs } from './time.ts'
+import type { MemberObservation, PodObservation } from './types.ts'
+
+/** Whether every pod runs the routing in force, and what is in the way. */
+export interface Convergence {
+  /** undefined: cannot be told. */
+  readonly converged: boolean | undefined
+  readonly reason: Reason
+  readonly message: string
+  readonly unaware: readonly PodObservation[]
+}
+
+const MOST_LAPSED = 64
+const MOST_TEMPLATES = 64
+
+/** What the pass saw of pods goes into status: templates of members, and since when pods are lapsed. */
+export function notePods(scene: Scene, status: Status): Status {
+  const { pods } = scene.observations
+  if (!pods.known) return status
+  const templates = keepTemplates(
+    seenTemplates(status.templates ?? [], pods.value, scene.redis.members),
+    new Set(pods.value.map(({ template }) => template)),
+  )
+  const since = new Map((status.lapsed ?? []).map(({ pod, since: at }) => [pod, at]))
+  const lapsed = classified(scene, status, pods.value)
+    .filter((entry) => entry.class === 'lapsed')
+    .map(({ pod }) => ({ pod: pod.uid, since: since.get(pod.uid) ?? isoTime(scene.now) }))
+    .sort((a, b) => a.since.localeCompare(b.since) || a.pod.localeCompare(b.pod))
+    .slice(0, MOST_LAPSED)
+  return {
+    ...status,
+    templates: templates.length === 0 ? undefined : templates,
+    lapsed: lapsed.length === 0 ? undefined : lapsed,
+  }
+}
+
+export function assessConvergence(scene: Scene, status: Status, doc: RoutingDocument): Convergence {
+  const { pods, missingWorkloads } = scene.observations
+  if (!pods.known) return { converged: undefined, reason: 'PodsUnknown', message: pods.message, unaware: [] }
+  const all = classified(scene, status, pods.value)
+  const of = (wanted: ClassifiedPod['class']): PodObservation[] =>
+    all.filter((entry) => entry.class === wanted).map(({ pod }) => pod)
+  const unaware = of('unaware')
+  const no = (reason: Reason, message: string): Convergence => ({ converged: false, reason, message, unaware })
+
+  if (unaware.length > 0)
+    return no(
+      'UnawarePod',
+      `${count(unaware.length, 'pod')} without the Keyshift client: ${some(unaware.map(describe))}; release the workload with the client, or remove the pod`,
+    )
+  if (missingWorkloads.length > 0)
+    return no(
+      'WorkloadMissing',
+      `${some(missingWorkloads)} of spec.app.workloads does not exist: correct the name, create it, or take it out`,
+    )
+  const behind = membersBehind(scene, doc)
+  if (behind.length > 0)
+    return no(
+      'MembersBehind',
+      `${count(behind.length, 'client')} not on epoch ${doc.epoch} yet: ${some(behind.map((member) => nameMember(member, pods.value)))}`,
+    )
+  const joining = of('joining')
+  if (joining.length > 0)
+    return no(
+      'PodsJoining',
+      `${count(joining.length, 'pod')} whose client has not registered yet: ${some(joining.map(describe))}`,
+    )
+  const lapsed = of('lapsed').filter((pod) => doc.phase === 'Legacy' || isFresh(scene, status, pod))
+  if (lapsed.length > 0)
+    return no(
+      'PodsLapsed',
+      `${count(lapsed.length, 'pod')} whose client has let its lease lapse: ${some(lapsed.map(describe))}; see the logs of the pod`,
+    )
+  if (doc.phase === 'Legacy' && (status.templates ?? []).length === 0)
+    return no(
+      'NoMembers',
+      'no pod with the Keyshift client has been seen: release the application with the client and the routing ConfigMap mounted',
+    )
+  return { converged: true, reason: 'Converged', message: `every pod runs epoch ${doc.epoch}`, unaware }
+}
+
+/** Live members, in whatever pod, that run something else than `doc`. */
+export function membersBehind(scene: Scene, doc: RoutingDocument): readonly MemberObservation[] {
+  return scene.redis.members.filter(
+    ({ lease }) => lease !== undefined && (lease.epoch !== doc.epoch || lease.hash !== doc.hash),
+  )
+}
+
+/** Members without a lease whose pods are gone. */
+export function membersGone(scene: Scene): readonly string[] {
+  const { pods } = scene.observations
+  if (!pods.known) return []
+  const uids = new Set(pods.value.map(({ uid }) => uid))
+  return scene.redis.members
+    .filter(({ lease, record }) => lease === undefined && !uids.has(record.podUid))
+    .filter(({ record }) => record.registeredAt + scene.joinTimeoutMs < scene.now)
+    .map(({ id }) => id)
+}
+
+function classified(scene: Scene, status: Status, pods: readonly PodObservation[]): readonly ClassifiedPod[] {
+  return classifyPods({
+    pods,
+    members: scene.redis.members,
+    templates: status.templates ?? [],
+    joinTimeoutMs: scene.joinTimeoutMs,
+    firstPublishedAt: timeMs(status.firstPublishedAt) ?? scene.now,
+    redisSince: timeMs(status.redisSeen?.since) ?? scene.now,
+    now: scene.now,
+  })
+}
+
+function isFresh(scene: Scene, status: Status, pod: PodObservation): boolean {
+  const noted = status.lapsed?.find((entry) => entry.pod === pod.uid)?.since ?? status.publishedAt
+  return scene.now < (timeMs(noted) ?? scene.now) + scene.joinTimeoutMs
+}
+
+// Templates of pods that are there are never forgotten for those of pods that are not.
+function keepTemplates(templates: readonly string[], present: ReadonlySet<string>): string[] {
+  const gone = templates.filter((template) => !present.has(template))
+  const here = templates.filter((template) => present.has(template))
+  const room = Math.max(0, MOST_TEMPLATES - here.length)
+  const kept = new Set([...(room === 0 ? [] : gone.slice(-room)), ...here.slice(-MOST_TEMPLATES)])
+  return templates.filter((template) => kept.has(template))
+}
+
+function describe(pod: PodObservation): string {
+  return `${pod.name} (${pod.workload}, image ${pod.image})`
+}
+
+function nameMember({ record, lease }: MemberObservation, pods: readonly PodObservation[]): string {
+  const listed = pods.some(({ uid }) => uid === record.podUid)
+  const stray = listed ? '' : ', in a pod of no workload in spec.app.workloads'
+  return `${record.podName} (epoch ${lease?.epoch ?? 0}${stray})`
+}

@@ -1,0 +1,59 @@
+import type { Status } from '../api/status.ts'
+import type { RoutingDocument } from '../protocol/document.ts'
+import { closeEvidenceWork } from './publish.ts'
+import { hasProofs, withoutProofs } from './evidence.ts'
+import { isOpen } from './accounts.ts'
+import type { Scene } from './scene.ts'
+import { count, cut } from './text.ts'
+import { isoTime } from './time.ts'
+import type { EventNote } from './types.ts'
+
+/** Which Redis process is seen, and since when. */
+export function noteRedis(scene: Scene, status: Status): Status {
+  const { runId, lineage } = scene.redis
+  const { address } = scene.spec.redis
+  const seen = status.redisSeen
+  if (seen?.runId === runId && seen.lineage === lineage && seen.address === address) return status
+  return { ...status, redisSeen: { address, runId, lineage, since: isoTime(scene.now) } }
+}
+
+export function noteWriters(scene: Scene, status: Status): Status {
+  const { writers } = scene.redis
+  if (!writers.known) return status
+  const names = [...writers.value].sort().slice(0, 20)
+  return { ...status, writers: names.length === 0 ? undefined : names.map((name) => cut(name, 256)) }
+}
+
+export interface Voided {
+  readonly status: Status
+  /** What the soak has earned is lost with it. */
+  readonly resets: boolean
+  readonly event?: EventNote
+}
+
+/** Drops proofs that do not hold any more: another lineage, a pod without the client, a read that legacy answered. */
+export function voidEvidence(scene: Scene, status: Status, doc: RoutingDocument, unaware: number): Voided {
+  const { evidence } = status
+  if (evidence === undefined) return { status, resets: false }
+  const { lineage, fallbackReads, backfilled } = scene.redis
+  const drop = (why: string, resets: boolean): Voided => {
+    const proofs = withoutProofs(evidence, lineage)
+    const work = status.work === undefined ? undefined : closeEvidenceWork(status.work)
+    const message = `what was proven of the data is void: ${why}`
+    return {
+      status: { ...status, work, evidence: hasProofs(evidence) ? { ...proofs, voided: cut(why, 256) } : proofs },
+      resets,
+      ...(hasProofs(evidence) ? { event: { type: 'Warning', reason: 'EvidenceVoid', message } } : {}),
+    }
+  }
+  if (evidence.lineage !== lineage) return drop('Redis failed over or was replaced', false)
+  const atWork = (['verify', 'backfill'] as const).some((kind) => {
+    const account = status.work?.[kind]
+    return account !== undefined && isOpen(account)
+  })
+  if (unaware > 0 && (hasProofs(evidence) || atWork))
+    return drop(`${count(unaware, 'pod')} without the client ran`, false)
+  if (doc.phase === 'BackfillVerify' && evidence.backfill !== undefined && backfilled && fallbackReads > 0)
+    return drop(`${count(fallbackReads, 'read')} found its job in legacy alone`, true)
+  return { status, resets: false }
+}

@@ -1,0 +1,49 @@
+import type { Reason } from '../api/reasons.ts'
+import type { Spec } from '../api/schema.ts'
+import type { Status, StatusFailed } from '../api/status.ts'
+import type { Phase, RoutingState } from '../protocol/phases.ts'
+import type { Scene } from './scene.ts'
+import { cut } from './text.ts'
+import { isoTime } from './time.ts'
+
+export interface Failure {
+  readonly reason: Reason
+  readonly message: string
+}
+
+/** Where a failure sends the walk. */
+export function failureDestination(phase: Phase, onFailure: Spec['slo']['onFailure']): Phase {
+  if (onFailure === 'Pause') return phase
+  return phase === 'ReadRouting' || phase === 'BackfillVerify' ? 'DualWrite' : 'Legacy'
+}
+
+/** Whether a person has answered the failure: by another target, another percentage, or a new retry annotation. */
+export function isAnswered(scene: Scene, failed: StatusFailed): boolean {
+  const { spec, retry } = scene
+  return (
+    spec.targetPhase !== failed.targetPhase ||
+    spec.canaryPercentage !== failed.canaryPercentage ||
+    (retry !== undefined && retry !== failed.retry)
+  )
+}
+
+/** The latch that a failure in this state sets; undefined where it changes nothing. */
+export function latch(scene: Scene, status: Status, state: RoutingState, failure: Failure): StatusFailed | undefined {
+  const { spec, resource, retry, now } = scene
+  if (state.phase === 'Legacy') return undefined
+  const held = status.failed
+  // On its way to where an earlier failure sent it, or held there by that failure.
+  if (held !== undefined && (held.phase === state.phase || held.destination !== state.phase)) return undefined
+  return {
+    phase: state.phase,
+    step: state.step,
+    generation: resource.metadata.generation,
+    reason: failure.reason,
+    message: cut(failure.message, 1024),
+    at: isoTime(now),
+    destination: failureDestination(state.phase, spec.slo.onFailure),
+    targetPhase: spec.targetPhase,
+    canaryPercentage: spec.canaryPercentage,
+    ...(retry === undefined ? {} : { retry }),
+  }
+}

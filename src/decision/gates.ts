@@ -1,0 +1,190 @@
+import { durationMs } from '../api/resource.ts'
+import type { Status, WorkAccount } from '../api/status.ts'
+import type { RoutingDocument } from '../protocol/document.ts'
+import type { WorkKind } from '../protocol/work.ts'
+import { allPass, worstNote, type CheckTrouble } from './checks.ts'
+import type { Convergence } from './convergence.ts'
+import { isProven } from './evidence.ts'
+import { stateText } from './ladder.ts'
+import { stateOf, type Scene } from './scene.ts'
+import { some } from './text.ts'
+import { verdict, type Verdict } from './verdict.ts'
+import type { DueWork } from './work.ts'
+
+/** What the gates look at, after the pass has taken everything observed into account. */
+export interface View {
+  readonly scene: Scene
+  readonly status: Status
+  readonly doc: RoutingDocument
+  readonly convergence: Convergence
+  /** The soak of the state in force is earned in full. */
+  readonly soaked: boolean
+  readonly due: readonly DueWork[]
+  /** The next step forward enters ReadRouting. */
+  readonly entersReadRouting: boolean
+}
+
+type Gate = (view: View) => Verdict | undefined
+
+/** What must hold for the state in force to be as it shall be, the first gap first. */
+const STATE_GATES: readonly Gate[] = [configMapInPlace, heldWork, converging, preflightDone, proofs, soaking]
+/** What must hold besides before a forward step. */
+const STEP_GATES: readonly Gate[] = [converged, idsFit, checksPass, writersKnown]
+
+/** Why the state in force is not yet settled, or undefined when it is. */
+export function stateGap(view: View): Verdict | undefined {
+  return first(STATE_GATES, view)
+}
+
+/** Why no forward step may be taken from a settled state, or undefined when one may. */
+export function stepGap(view: View): Verdict | undefined {
+  return first(STEP_GATES, view)
+}
+
+function first(gates: readonly Gate[], view: View): Verdict | undefined {
+  for (const gate of gates) {
+    const gap = gate(view)
+    if (gap !== undefined) return gap
+  }
+  return undefined
+}
+
+/** The ConfigMap carries the document in force: without it no client can follow. */
+export function configMapInPlace({ scene, status }: View): Verdict | undefined {
+  const { configMap } = scene.observations
+  if (!configMap.known) return verdict('waiting', 'ConfigMapUnknown', configMap.message)
+  if (configMap.value.document === status.routing) return undefined
+  return verdict('moving', 'Publishing', `the routing document of epoch ${status.epoch ?? 0} is being written`)
+}
+
+function converging({ status, convergence, doc }: View): Verdict | undefined {
+  // Once seen to run the routing in force, a state stays so: a deploy only holds the next step.
+  if (status.convergedAt !== undefined) return undefined
+  return notConverged(convergence, doc)
+}
+
+function converged({ convergence, doc }: View): Verdict | undefined {
+  return convergence.converged === true ? undefined : notConverged(convergence, doc)
+}
+
+function notConverged({ reason, message }: Convergence, doc: RoutingDocument): Verdict {
+  const text = `${stateText(stateOf(doc))} waits for the pods: ${message}`
+  if (reason === 'WorkloadMissing') return verdict('stalled', reason, text)
+  const moves = reason === 'MembersBehind' || reason === 'PodsJoining' || reason === 'Converged'
+  return verdict(moves ? 'moving' : 'waiting', reason, text)
+}
+
+function heldWork({ status, due }: View): Verdict | undefined {
+  for (const { kind } of due) {
+    const account = status.work?.[kind]
+    if (account?.state === 'Held') return verdict('stalled', heldReason(account), heldText(kind, account))
+  }
+  return undefined
+}
+
+type HeldReason = 'PreflightBlocked' | 'VerifyFailed' | 'JobFailed'
+
+function heldReason({ reason }: WorkAccount): HeldReason {
+  return reason === 'PreflightBlocked' || reason === 'VerifyFailed' ? reason : 'JobFailed'
+}
+
+function heldText(kind: WorkKind, account: WorkAccount): string {
+  const again = 'then give the annotation keyshift.dev/retry a new value'
+  const why = account.message ?? 'no reason given'
+  const reason = heldReason(account)
+  if (reason === 'PreflightBlocked') return `preflight found what must be put right first: ${why}`
+  if (reason === 'VerifyFailed')
+    return `verify found differences: ${why}; put the keys right, or go back to Legacy and purge them with the annotation keyshift.dev/purge, ${again}`
+  return `${kind} failed ${account.failures} times: ${why}; find the cause in the logs of its Jobs, ${again}`
+}
+
+function proofs({ status, doc, due }: View): Verdict | undefined {
+  if (isProven(status.evidence, stateOf(doc))) return undefined
+  const why = status.evidence?.voided === undefined ? '' : `; what was proven before is void: ${status.evidence.voided}`
+  const text = (what: string): string => `${stateText(stateOf(doc))}: ${what}${why}`
+  const kinds = due.map(({ kind }) => kind)
+  const account = status.work?.[kinds.includes('verify') ? 'verify' : 'backfill']
+  if (account?.state === 'Waiting')
+    return verdict(
+      'waiting',
+      'JobRetry',
+      text(`a worker Job is tried again: ${account.message ?? 'it ended without a result'}`),
+    )
+  if (kinds.includes('verify'))
+    return verdict('moving', 'VerifyRunning', text('verify compares the keys of both schemas'))
+  if (kinds.includes('backfill'))
+    return verdict('moving', 'BackfillRunning', text('backfill copies the jobs that were there before'))
+  return verdict('waiting', 'EvidenceVoid', text('nothing can be proven of the data yet'))
+}
+
+function soaking({ scene, status, soaked, doc }: View): Verdict | undefined {
+  if (doc.phase === 'Legacy' || soaked) return undefined
+  const at = stateText(stateOf(doc))
+  if (status.soakEndsAt !== undefined) return verdict('soaking', 'Soaking', `${at} soaks until ${status.soakEndsAt}`)
+  const failing = checksText(scene, status)
+  return verdict('waiting', failing.reason, `${at}: the soak is held up: ${failing.message}`)
+}
+
+function checksPass(view: View): Verdict | undefined {
+  const { scene, status, doc } = view
+  if (scene.checks.length === 0 || allPass(scene.checks, scene.observations.latest)) return undefined
+  const { reason, message } = checksText(scene, status)
+  return verdict('waiting', reason, `${stateText(stateOf(doc))} waits for the checks: ${message}`)
+}
+
+function checksText({ checks }: Scene, status: Status): CheckTrouble {
+  const shown = status.checks ?? []
+  const measured = new Set(shown.map(({ name }) => name))
+  const missing = checks.map(({ name }) => name).filter((name) => !measured.has(name))
+  const pending = missing.length === 0 ? 'not measured again yet' : `not measured yet: ${some(missing)}`
+  return worstNote(shown) ?? { reason: 'ChecksPending', message: pending }
+}
+
+function idsFit({ scene, doc }: View): Verdict | undefined {
+  if (doc.phase !== 'Legacy') return undefined
+  const { count, ageMs, example, member } = scene.redis.illegalIds
+  const windowMs = durationMs(scene.spec.keys.idWindow)
+  if (count === 0 || (ageMs !== undefined && ageMs >= windowMs)) return undefined
+  const from = member === undefined ? '' : ` from ${memberText(scene, member)}`
+  return verdict(
+    'stalled',
+    'IllegalIds',
+    `clients use ids that the target schema cannot hold, such as "${example ?? ''}"${from}: give these jobs other ids; the step is taken when none was seen for ${scene.spec.keys.idWindow}`,
+  )
+}
+
+function memberText(scene: Scene, id: string): string {
+  const { pods } = scene.observations
+  const record = scene.redis.members.find((member) => member.id === id)?.record
+  if (record === undefined) return id
+  const pod = pods.known ? pods.value.find(({ uid }) => uid === record.podUid) : undefined
+  return pod === undefined ? record.podName : `${pod.workload} (${pod.name})`
+}
+
+function preflightDone({ status, doc, due }: View): Verdict | undefined {
+  if (doc.phase !== 'Legacy' || due.length === 0) return undefined
+  const { kind } = due[0] ?? { kind: 'preflight' }
+  const account = status.work?.[kind]
+  if (account?.state === 'Waiting')
+    return verdict('waiting', 'JobRetry', `${kind} is tried again: ${account.message ?? 'it ended without a result'}`)
+  return kind === 'purge'
+    ? verdict('moving', 'PurgeRunning', 'purge deletes the target keys that an earlier run left')
+    : verdict('moving', 'PreflightRunning', 'preflight looks at Redis and its keys')
+}
+
+function writersKnown({ scene, entersReadRouting }: View): Verdict | undefined {
+  const { writers } = scene.redis
+  if (!entersReadRouting || scene.spec.redis.observers.includes('*')) return undefined
+  if (!writers.known)
+    return verdict(
+      'stalled',
+      'WritersUnknown',
+      `who else writes to Redis cannot be told: ${writers.message}; if nobody but the workloads listed writes jobs, add "*" to redis.observers`,
+    )
+  if (writers.value.length === 0) return undefined
+  return verdict(
+    'stalled',
+    'ForeignWriters',
+    `connections that may write jobs belong to no client of Keyshift: ${some(writers.value, 5)}; stop them, give them the client, or, if they write no jobs, name them in redis.observers`,
+  )
+}

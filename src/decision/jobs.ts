@@ -1,0 +1,121 @@
+import { durationMs } from '../api/resource.ts'
+import type { Status, StatusJob, WorkAccount } from '../api/status.ts'
+import type { Phase } from '../protocol/phases.ts'
+import { WORK_KINDS, WORK_PHASES, type WorkKind, type WorkSpec } from '../protocol/work.ts'
+import { isOpen, jobName } from './accounts.ts'
+import type { Scene } from './scene.ts'
+import { count, cut } from './text.ts'
+import type { Action, JobObservation, WorkObservation } from './types.ts'
+
+/** Earlier attempts whose Jobs are kept for their logs. */
+const KEPT_ATTEMPTS = 2
+
+/** What the Job of an account is told to do. */
+export function workSpecOf(scene: Scene, status: Status, kind: WorkKind, account: WorkAccount): WorkSpec {
+  const { spec, input } = scene
+  const { maxmemory, maxmemoryPolicy } = spec.redis.assume
+  return {
+    jobName: jobName(scene.name, kind, account.attempt),
+    kind,
+    ...(account.direction === undefined ? {} : { direction: account.direction }),
+    legacy: input.legacy,
+    target: input.target,
+    workspaceField: input.workspaceField,
+    ignore: spec.keys.ignore,
+    allowEmpty: spec.keys.allowEmpty,
+    onMalformed: spec.keys.onMalformed,
+    // An epoch above the first: an earlier run may have left target keys, which verify judges at DualWrite 100 %.
+    ...(kind === 'preflight' ? { allowTarget: (status.epoch ?? 0) > 1 } : {}),
+    queues: input.queues,
+    redis: spec.redis.address,
+    maxKeysPerSecond: spec.worker.maxKeysPerSecond,
+    maxRedisLatencyMs: durationMs(spec.worker.maxRedisLatency),
+    assume: {
+      ...(maxmemory === undefined ? {} : { maxmemory }),
+      ...(maxmemoryPolicy === undefined ? {} : { maxmemoryPolicy }),
+    },
+  }
+}
+
+/** Creates the Jobs asked for, suspends or resumes those at work, removes those that are over and done with. */
+export function jobActions(scene: Scene, status: Status, phase: Phase): readonly Action[] {
+  const { jobs } = scene.observations
+  const { paused } = scene.spec
+  const create = paused
+    ? []
+    : accounts(status).flatMap(([kind, account]): Action[] => {
+        const name = jobName(scene.name, kind, account.attempt)
+        if (account.state !== 'Creating' || jobs.some((job) => job.name === name)) return []
+        return [
+          {
+            type: 'CreateJob',
+            attempt: account.attempt,
+            work: workSpecOf(scene, status, kind, account),
+            suspend: false,
+          },
+        ]
+      })
+  const others = jobs.flatMap((job): Action[] => {
+    const account = status.work?.[job.kind]
+    if (account !== undefined && isOver(job, account, phase, scene.observations.work))
+      return [{ type: 'DeleteJob', name: job.name }]
+    const atWork = job.state === 'Active' && account?.attempt === job.attempt && isOpen(account)
+    return atWork && job.suspended !== paused ? [{ type: 'SuspendJob', name: job.name, suspend: paused }] : []
+  })
+  return [...others, ...create]
+}
+
+function isOver(job: JobObservation, account: WorkAccount, phase: Phase, work: readonly WorkObservation[]): boolean {
+  if (job.attempt < account.attempt - KEPT_ATTEMPTS) return true
+  if (job.state !== 'Active') return false
+  if (job.attempt < account.attempt || !WORK_PHASES[job.kind].includes(phase)) return true
+  // Closed while it works: what it would bring is void.
+  return !isOpen(account) && !work.some(({ jobName: of, state }) => of === job.name && state === 'done')
+}
+
+/** One line for each kind of work: that of its attempt in hand. */
+export function noteJobs(scene: Scene, status: Status): Status['jobs'] {
+  const { jobs, work } = scene.observations
+  const lines = accounts(status).map(([kind, account]): StatusJob => {
+    const name = jobName(scene.name, kind, account.attempt)
+    const job = jobs.find((candidate) => candidate.name === name)
+    const at = work.find(({ jobName: of }) => of === name)
+    const before = status.jobs?.find((line) => line.name === name)
+    const message = account.message ?? at?.error ?? job?.message
+    return {
+      name,
+      kind,
+      state: stateText(account, job) ?? before?.state ?? account.state,
+      done: at?.done ?? before?.done ?? 0,
+      total: at?.total ?? before?.total ?? 0,
+      rate: isOpen(account) ? (at?.rate ?? 0) : 0,
+      ...(message === undefined ? {} : { message: cut(message, 1024) }),
+    }
+  })
+  return lines.length === 0 ? undefined : lines
+}
+
+/** Progress of the Job at work, for people; never 100 % before it is done. */
+export function progressOf(scene: Scene, status: Status): string | undefined {
+  for (const [kind, account] of accounts(status)) {
+    const name = jobName(scene.name, kind, account.attempt)
+    const at = scene.observations.work.find(({ jobName: of }) => of === name)
+    if (!isOpen(account) || at?.state !== 'running') continue
+    if (at.total === 0) return `${kind} ${count(at.done, 'key')}`
+    return `${kind} ${Math.min(99, Math.floor((at.done / at.total) * 100))} %`
+  }
+  return undefined
+}
+
+function stateText(account: WorkAccount, job: JobObservation | undefined): string | undefined {
+  if (account.state === 'Waiting' || account.state === 'Held') return account.state
+  if (job === undefined) return isOpen(account) ? account.state : undefined
+  return job.suspended && job.state === 'Active' ? 'Suspended' : job.state
+}
+
+function accounts(status: Status): readonly (readonly [WorkKind, WorkAccount])[] {
+  return WORK_KINDS.flatMap((kind) => {
+    const account = status.work?.[kind]
+    return account === undefined ? [] : [[kind, account] as const]
+  })
+}

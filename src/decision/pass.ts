@@ -1,0 +1,97 @@
+import { parseDocument, type RoutingDocument } from '../protocol/document.ts'
+import { takeAccount } from './account.ts'
+import { adoptRecord } from './adopt.ts'
+import { conclude } from './conclude.ts'
+import { watchReverts } from './config-map.ts'
+import { assessConvergence, notePods } from './convergence.ts'
+import type { Status } from '../api/status.ts'
+import { note, type Draft } from './draft.ts'
+import { noteRedis, noteWriters } from './facts.ts'
+import { stateText } from './ladder.ts'
+import { publish, publishFirst } from './publish.ts'
+import { stateOf, type Scene } from './scene.ts'
+import { finish, takeStep } from './step.ts'
+import { findTruth } from './truth.ts'
+import type { Decision } from './types.ts'
+import { verdict, type Verdict } from './verdict.ts'
+import { frozenDrift } from './walk.ts'
+
+/** One pass over a resource whose Redis was read: truth, then facts, then the walk. */
+export function decidePass(scene: Scene): Decision {
+  const before = scene.resource.status ?? {}
+  const truth = findTruth(scene, before)
+  const hold = (held: Verdict): Decision =>
+    conclude({ resource: scene.resource, now: scene.now, status: before, verdict: held, actions: [], events: [] })
+  switch (truth.kind) {
+    case 'conflict':
+      return hold(verdict('stalled', 'StateConflict', truth.message))
+    case 'nothing': {
+      const { configMap } = scene.observations
+      if (!configMap.known) return hold(verdict('waiting', 'ConfigMapUnknown', configMap.message))
+      return published(scene, {
+        status: publishFirst(scene, facts(scene, before)),
+        events: [note('FirstPublished', 'epoch 1 routes as before: Legacy')],
+      })
+    }
+    case 'adopted': {
+      const { document, epoch } = truth
+      const state = stateOf(document)
+      const status = facts(scene, { ...before, evidence: undefined, fence: undefined })
+      const adopted = publish(scene, status, { state, epoch, from: undefined, abort: false, reason: 'Adopted' })
+      const event = note('Adopted', `${stateText(state)} goes on as epoch ${epoch}, adopted by annotation`, 'Warning')
+      return published(scene, { status: adopted, events: [event] }, true)
+    }
+    case 'record': {
+      const { document, record } = truth
+      const text = `status goes on from the record in Redis: ${stateText(stateOf(document))}, epoch ${document.epoch}`
+      return walkOn(
+        scene,
+        { status: adoptRecord(scene, before, record, document), events: [note('Adopted', text, 'Warning')] },
+        document,
+      )
+    }
+    case 'status': {
+      const { document, behind } = truth
+      const text = `the record in Redis lies behind status, epoch ${document.epoch} is written again`
+      const events = behind && document.controlPrefix === scene.controlPrefix ? [note('Adopted', text, 'Warning')] : []
+      return walkOn(scene, { status: before, events }, document)
+    }
+  }
+}
+
+/** Facts of the world go into status; then the walk takes its step, if it may. */
+function walkOn(scene: Scene, start: Draft, doc: RoutingDocument): Decision {
+  const reverts = watchReverts(scene, facts(scene, start.status))
+  const reverted =
+    reverts.revertedBy === undefined
+      ? []
+      : [note('ConfigMapReverted', `${reverts.revertedBy} took back the routing document`, 'Warning')]
+  const seen: Draft = { status: reverts.status, events: [...start.events, ...reverted] }
+  const convergence = assessConvergence(scene, seen.status, doc)
+  const stand = { scene, doc, convergence, mayWrite: reverts.mayWrite, takeOver: false }
+  const frozen = frozenDrift(scene, doc)
+  if (frozen.length > 0) {
+    const text = `${frozen.join(', ')} cannot change in phase ${doc.phase}: put back what was there, or go back to Legacy first`
+    return finish({ ...stand, account: { ...seen, soaked: false, due: [] } }, verdict('stalled', 'InvalidSpec', text))
+  }
+  return takeStep({ ...stand, account: takeAccount(scene, seen, doc, convergence) })
+}
+
+/** What is seen of Redis and of pods. */
+function facts(scene: Scene, status: Status): Status {
+  return notePods(scene, noteWriters(scene, noteRedis(scene, status)))
+}
+
+/** A document has been put in force by this pass: what stands now is said of it, nothing more is done. */
+function published(scene: Scene, draft: Draft, takeOver = false): Decision {
+  const doc = parseDocument(draft.status.routing ?? '')
+  const account = { ...draft, soaked: false, due: [] }
+  return takeStep({
+    scene,
+    account,
+    doc,
+    convergence: assessConvergence(scene, draft.status, doc),
+    mayWrite: true,
+    takeOver,
+  })
+}

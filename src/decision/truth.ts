@@ -1,0 +1,82 @@
+import { ANNOTATIONS, configMapName } from '../api/resource.ts'
+import type { Status } from '../api/status.ts'
+import type { RoutingDocument } from '../protocol/document.ts'
+import { documentOf, type Scene } from './scene.ts'
+import type { RecordObservation } from './types.ts'
+
+/** Which of status, record and ConfigMap is to be believed. */
+export type Truth =
+  /** No document and no fence anywhere. */
+  | { readonly kind: 'nothing' }
+  /** Status holds the document in force. `behind`: what is to be written again from it. */
+  | { readonly kind: 'status'; readonly document: RoutingDocument; readonly behind: boolean }
+  /** The record is ahead of status: status is rebuilt from it. */
+  | { readonly kind: 'record'; readonly document: RoutingDocument; readonly record: RecordObservation }
+  /** A person adopts this document; it is published anew as `epoch`, which lies above everything seen. */
+  | { readonly kind: 'adopted'; readonly document: RoutingDocument; readonly epoch: number }
+  | { readonly kind: 'conflict'; readonly message: string }
+
+export function findTruth(scene: Scene, status: Status): Truth {
+  const { record, fence } = scene.redis
+  const { configMap } = scene.observations
+  const own = documentOf(status.routing)
+  const recorded = documentOf(record?.document)
+  const mounted = configMap.known ? documentOf(configMap.value.document) : undefined
+  if (own === undefined && record === undefined && fence === undefined && mounted === undefined)
+    return { kind: 'nothing' }
+
+  const contradiction = contradictionIn(scene, status, own, mounted)
+  if (contradiction !== undefined) {
+    const highest = Math.max(own?.epoch ?? 0, record?.epoch ?? 0, mounted?.epoch ?? 0, fence ?? 0)
+    // Of equal epochs the record's document counts: it is the one that workers obey.
+    const [best] = [recorded, own, mounted].filter((doc) => doc !== undefined).sort((a, b) => b.epoch - a.epoch)
+    if (best === undefined)
+      return {
+        kind: 'conflict',
+        message: `${contradiction}; no routing document is left to adopt: put back the ConfigMap ${configMapName(scene.resource)}`,
+      }
+    if (scene.resource.metadata.annotations?.[ANNOTATIONS.adopt] === String(highest))
+      return { kind: 'adopted', document: best, epoch: highest + 1 }
+    return {
+      kind: 'conflict',
+      message: `${contradiction}; nothing is published. If this resource shall go on from ${best.phase} (epoch ${best.epoch}), annotate it ${ANNOTATIONS.adopt}: "${highest}"`,
+    }
+  }
+  if (record !== undefined && recorded !== undefined && recorded.epoch > (own?.epoch ?? 0))
+    return { kind: 'record', document: recorded, record }
+  if (own === undefined) return { kind: 'nothing' }
+  return { kind: 'status', document: own, behind: own.epoch > (record?.epoch ?? 0) }
+}
+
+function contradictionIn(
+  scene: Scene,
+  status: Status,
+  own: RoutingDocument | undefined,
+  mounted: RoutingDocument | undefined,
+): string | undefined {
+  const { record, fence } = scene.redis
+  const { cluster } = scene.observations
+  const epoch = Math.max(own?.epoch ?? 0, record?.epoch ?? 0)
+  if (record !== undefined && record.cluster !== cluster)
+    return `Redis holds the record of ${record.owner} in another cluster (${record.cluster}), at epoch ${record.epoch}`
+  if (record !== undefined && record.owner !== scene.owner)
+    return `these keys in this Redis database are managed by ${record.owner} (epoch ${record.epoch}): one database and pair of templates takes one resource`
+  if (
+    record !== undefined &&
+    (own === undefined || record.epoch > own.epoch) &&
+    documentOf(record.document)?.epoch !== record.epoch
+  )
+    return `the record in Redis (epoch ${record.epoch}) holds no document that can be read`
+  if (own !== undefined && record?.epoch === own.epoch && record.hash !== own.hash)
+    return `status and the record in Redis hold different documents of epoch ${own.epoch}`
+  if (own !== undefined && hasMoved(scene, status) && record?.hash !== own.hash)
+    return `redis.address has changed, and the Redis there does not hold the record of epoch ${own.epoch}`
+  if (fence !== undefined && fence > epoch) return `the fence in Redis stands at ${fence}, above epoch ${epoch}`
+  if (mounted !== undefined && mounted.epoch > epoch)
+    return `ConfigMap ${configMapName(scene.resource)} holds epoch ${mounted.epoch}, above epoch ${epoch}`
+  return undefined
+}
+
+function hasMoved(scene: Scene, status: Status): boolean {
+  return status.redisSeen !== undefined && status.redisSeen.address !== scene.spec.redis.address
+}
