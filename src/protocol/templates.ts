@@ -81,7 +81,8 @@ export function parseTemplates(legacyText: string, targetText: string): KeyTempl
     )
   }
   const delimiter = target.literals[1] ?? ''
-  const forbidden = delimiter.charAt(0)
+  // A whole character, never half of a surrogate pair: Redis compares bytes.
+  const forbidden = [...delimiter][0] ?? ''
   if (forbidden === '' || /[A-Za-z0-9]/.test(forbidden)) {
     throw new TemplateError(
       `keys.target "${targetText}" needs a delimiter such as ":" between its placeholders, one that starts with neither letter nor digit`,
@@ -184,5 +185,7 @@ export function scanPattern(t: KeyTemplates): string {
   const [a, b] = [t.legacy.literals[0] ?? '', t.target.literals[0] ?? '']
   let n = 0
   while (n < a.length && n < b.length && a[n] === b[n]) n += 1
+  // Not through the middle of a surrogate pair, which has no bytes of its own.
+  if (!a.slice(0, n).isWellFormed()) n -= 1
   return `${a.slice(0, n).replace(/[*?[\]\\^]/g, '\\$&')}*`
 }
