@@ -151,7 +151,7 @@ function retryAfterMs(header: string | null): number | undefined {
 
 /** fetch hides the reason in the cause. */
 function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const cause = error.cause as (Error & { code?: string }) | undefined
-  return cause === undefined ? error.message : [cause.code, cause.message].filter(Boolean).join(' ')
+  const { message, cause } = error as { message?: string; cause?: { code?: string; message?: string } }
+  if (cause === undefined) return message ?? String(error)
+  return [cause.code, cause.message].filter(Boolean).join(' ')
 }

@@ -5,6 +5,8 @@ import type { KubeClient } from '../../kube/client.ts'
 import { isAlreadyExists, isConflict, isNotFound, KubeError } from '../../kube/errors.ts'
 import { JOBS, CONFIG_MAPS } from '../../kube/resources.ts'
 import type { ConfigMap, KubeObject } from '../../kube/types.ts'
+import { resolveRedis } from '../address.ts'
+import { formatRedisAddress } from '../../redis/address.ts'
 import { controlKeys } from '../../protocol/control-keys.ts'
 import type { Connection } from '../../redis/connection.ts'
 import { deleteWork, markBackfilled, pruneMembers, raiseFence, writeRecord } from '../../redis/control.ts'
@@ -61,7 +63,13 @@ async function carryOut(deps: ExecutorDeps, context: ActionContext, action: Acti
   switch (action.type) {
     case 'WriteRecord': {
       const record = recordOf(context.status, action.document, context.cluster, `${namespace}/${name}`)
-      const result = await writeRecord(await redisOf(deps, resource), keysFor(resource), record, CALL)
+      const [redis, keys] = [await redisOf(deps, resource), keysFor(resource)]
+      let result = await writeRecord(redis, keys, record, CALL)
+      if (!result.ok && action.takeOver === true) {
+        // A person has settled whose record it is. Cut off between the two, the next pass finds none and writes it.
+        await redis.call(['DEL', keys.record], CALL)
+        result = await writeRecord(redis, keys, record, CALL)
+      }
       return result.ok ? DONE : refuse('RecordRefused', describeRefusal(result))
     }
     case 'ApplyConfigMap': {
@@ -73,7 +81,9 @@ async function carryOut(deps: ExecutorDeps, context: ActionContext, action: Acti
     case 'RaiseFence':
       return confirmFence(deps, context, action.epoch)
     case 'CreateJob': {
-      const { work, attempt, suspend } = action
+      const { attempt, suspend } = action
+      const redis = formatRedisAddress(resolveRedis(resource.spec.redis.address, namespace))
+      const work = { ...action.work, redis }
       const job = buildJob({ resource, work, attempt, suspend, image: deps.image, pullPolicy: deps.pullPolicy })
       await client.create(JOBS, job, { fieldManager: FIELD_MANAGER, signal }).catch(unless(isAlreadyExists))
       return DONE

@@ -73,7 +73,7 @@ export class Checks {
     return {
       checks,
       client,
-      session: `${status?.epoch ?? 0} ${status?.convergedAt ?? ''}`,
+      session: String(status?.epoch ?? 0),
       countFrom: countFrom(status),
       soakMs: status?.soakLengthMs,
       emptyPasses: status?.phase !== undefined && phaseIndex(status.phase) >= phaseIndex('BackfillVerify'),
@@ -106,9 +106,8 @@ export class Checks {
   }
 }
 
-/** Where the windows of the soak begin, ms: what is counted already, or convergence. */
+/** Where windows begin, ms: what is counted already. Undefined while nothing is counted, as in Legacy. */
 function countFrom(status: JobKeyMigration['status']): number | undefined {
-  const from = [status?.soakCountedThrough, status?.convergedAt].map((time) => Date.parse(time ?? ''))
-  const known = from.filter((time) => !Number.isNaN(time))
-  return known.length === 0 || status?.convergedAt === undefined ? undefined : Math.max(...known)
+  const from = Date.parse(status?.soakCountedThrough ?? '')
+  return Number.isNaN(from) ? undefined : from
 }

@@ -1,9 +1,18 @@
 import { configMapName, type JobKeyMigration } from '../../api/resource.ts'
-import type { Known, Observations, PodObservation, RedisObservation, WorkObservation } from '../../decision/types.ts'
+import { jobName } from '../../decision/accounts.ts'
+import type {
+  JobObservation,
+  Known,
+  Observations,
+  PodObservation,
+  RedisObservation,
+  WorkObservation,
+} from '../../decision/types.ts'
 import type { KubeClient } from '../../kube/client.ts'
 import { KubeError } from '../../kube/errors.ts'
 import { NAMESPACES, PODS } from '../../kube/resources.ts'
 import type { KubeObject, Pod } from '../../kube/types.ts'
+import { WORK_KINDS } from '../../protocol/work.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { NamespaceCaches } from '../namespace-cache.ts'
 import type { RedisPool } from '../redis-pool.ts'
@@ -55,9 +64,7 @@ export class Gatherer {
       throw new Error(`Jobs of namespace ${namespace} are unknown: ${trouble}`)
     }
     const jobs = observeJobs(cachedJobs, caches.pods(namespace) ?? [], resource.metadata.uid)
-    const names = [
-      ...new Set([...jobs.map(({ name }) => name), ...(resource.status?.jobs ?? []).map(({ name }) => name)]),
-    ]
+    const names = workNames(resource, jobs)
     const [cluster, missingWorkloads, pods, fromRedis] = await Promise.all([
       this.#clusterUid(signal),
       workloads.missing(namespace, resource.spec.app.workloads, live, signal),
@@ -144,4 +151,13 @@ export class Gatherer {
       return { redis: redisTrouble(error), work: [] }
     }
   }
+}
+
+/** Worker Jobs whose hash may say something: those there are, and each attempt in hand, whose Job may be gone unread. */
+function workNames({ metadata, status }: JobKeyMigration, jobs: readonly JobObservation[]): readonly string[] {
+  const inHand = WORK_KINDS.flatMap((kind) => {
+    const account = status?.work?.[kind]
+    return account === undefined ? [] : [jobName(metadata.name, kind, account.attempt)]
+  })
+  return [...new Set([...jobs.map(({ name }) => name), ...inHand])]
 }

@@ -13,7 +13,7 @@ export interface SloPlan {
   readonly client: PrometheusClient
   /** A new text begins the count of windows anew: the epoch under soak. */
   readonly session: string
-  /** Windows begin here, ms since 1970: what is counted already, or convergence. Absent while nothing soaks. */
+  /** Windows begin here, ms since 1970: what is counted already. Absent while nothing is counted. */
   readonly countFrom?: number | undefined
   /** Length of the step's soak, ms. */
   readonly soakMs?: number | undefined
@@ -37,7 +37,7 @@ interface CheckState {
 
 /** Windows asked for in one range query; a hundred windows of a thousand workspaces fit into one answer. */
 const MAX_CHUNK = Math.min(500, MAX_POINTS)
-/** Windows kept until the decision has counted them. */
+/** Windows kept until the decision has counted them. The oldest go first: time without a window earns nothing. */
 const MAX_KEPT = 20_000
 const PARALLEL = 4
 const HOUR_MS = 3_600_000
@@ -111,7 +111,7 @@ export class SloMonitor {
   }
 
   #dueAt(): number {
-    if (this.#plan === undefined || this.#plan.checks.length === 0 || this.#windows.length >= MAX_KEPT) return Infinity
+    if (this.#plan === undefined || this.#plan.checks.length === 0) return Infinity
     const length = windowLength(this.#plan.checks, this.#plan.soakMs)
     const next = (this.#through ?? this.#measuredAt) + length
     return this.latest.length === 0 ? this.#retryAt : Math.max(next, this.#retryAt)
@@ -135,6 +135,7 @@ export class SloMonitor {
       const measurements = states.map((state) => this.#judgeAt(plan, state, readings.get(state)?.get(time), time))
       if (ends.length > 0) this.#windows.push({ start: time - length, end: time, measurements })
     }
+    this.#windows.splice(0, Math.max(0, this.#windows.length - MAX_KEPT))
     if (ends.length > 0) this.#through = ends.at(-1)
     this.#measuredAt = now
     return true

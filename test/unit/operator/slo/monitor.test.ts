@@ -1,0 +1,238 @@
+import type { CheckSpec } from '../../../../src/api/schema.ts'
+import type { SoakWindow } from '../../../../src/decision/types.ts'
+import { SloMonitor, type SloPlan } from '../../../../src/operator/slo/monitor.ts'
+import type { InstantAnswer, PrometheusClient, RangeAnswer, RangeQuery } from '../../../../src/prometheus/client.ts'
+import { FakeClock } from '../../runtime/fake-clock.ts'
+
+const check = (changes: Partial<CheckSpec> = {}): CheckSpec => ({
+  name: 'errors',
+  query: 'q',
+  max: 1,
+  interval: '30s',
+  failureLimit: 3,
+  onNoData: 'Inconclusive',
+  ...changes,
+})
+
+/** Answers from functions of the time, and writes down what it was asked. */
+class Server implements PrometheusClient {
+  readonly instants: { query: string; time: number }[] = []
+  readonly ranges: RangeQuery[] = []
+  value: (query: string, time: number) => number | undefined = () => 0
+  failure: InstantAnswer | undefined
+  rangeFailure: (range: RangeQuery) => RangeAnswer | undefined = () => undefined
+
+  async query(query: string, time: number): Promise<InstantAnswer> {
+    this.instants.push({ query, time })
+    if (this.failure !== undefined) return this.failure
+    const value = this.value(query, time)
+    const samples = value === undefined ? [] : [{ labels: { workspace_id: 'w1' }, time, value }]
+    return { kind: 'vector', samples, warnings: [], infos: [] }
+  }
+
+  async range(range: RangeQuery): Promise<RangeAnswer> {
+    this.ranges.push(range)
+    const failed = this.failure?.kind === 'failed' ? this.failure : this.rangeFailure(range)
+    if (failed !== undefined) return failed
+    const points = []
+    for (let time = range.start; time <= range.end; time += range.stepMs) {
+      const value = this.value(range.query, time)
+      if (value !== undefined) points.push({ time, value })
+    }
+    return {
+      kind: 'matrix',
+      series: points.length === 0 ? [] : [{ labels: { workspace_id: 'w1' }, points }],
+      warnings: [],
+      infos: [],
+    }
+  }
+}
+
+const START = Date.parse('2026-01-01T00:00:00Z')
+const MINUTE = 60_000
+
+let clock: FakeClock
+let server: Server
+let monitor: SloMonitor
+let told: number
+let stop: AbortController
+let running: Promise<void>
+beforeEach(() => {
+  clock = new FakeClock(START)
+  server = new Server()
+  told = 0
+  monitor = new SloMonitor({ clock, onMeasured: () => (told += 1) })
+  stop = new AbortController()
+  running = monitor.run(stop.signal)
+})
+afterEach(async () => {
+  stop.abort()
+  await running
+})
+
+const plan = (changes: Partial<SloPlan> = {}): SloPlan => ({
+  checks: [check()],
+  client: server,
+  session: '2',
+  countFrom: START,
+  soakMs: 10 * MINUTE,
+  emptyPasses: false,
+  ...changes,
+})
+const outcomes = (windows: readonly SoakWindow[]) =>
+  windows.map(({ measurements }) => measurements.map(({ outcome }) => outcome).join())
+const unreachable: InstantAnswer = { kind: 'failed', failure: 'Unreachable', message: 'refused' }
+
+describe('between steps', () => {
+  it('measures at once and then at the interval, and keeps no windows', async () => {
+    monitor.follow(plan({ countFrom: undefined }))
+    await clock.advance(0)
+    expect(monitor.latest).toMatchObject([{ check: 'errors', outcome: 'Pass' }])
+    await clock.advance(MINUTE)
+    expect(server.instants.map(({ time }) => time - START)).toEqual([0, 30_000, 60_000])
+    expect(monitor.windows).toEqual([])
+    expect(told).toBe(3)
+  })
+
+  it('asks nothing without checks, and nothing after the plan is taken away', async () => {
+    monitor.follow(plan({ checks: [] }))
+    await clock.advance(MINUTE)
+    expect(server.instants).toEqual([])
+    monitor.follow(plan({ countFrom: undefined }))
+    await clock.advance(0)
+    monitor.follow(undefined)
+    await clock.advance(10 * MINUTE)
+    expect(server.instants).toHaveLength(1)
+  })
+})
+
+describe('a soak', () => {
+  it('is judged in windows of the interval that follow each other', async () => {
+    monitor.follow(plan())
+    server.value = (_, time) => (time === START + MINUTE ? 5 : 0)
+    await clock.advance(90_000)
+    expect(monitor.windows.map(({ start, end }) => [start - START, end - START])).toEqual([
+      [0, 30_000],
+      [30_000, 60_000],
+      [60_000, 90_000],
+    ])
+    expect(outcomes(monitor.windows)).toEqual(['Pass', 'Fail', 'Pass'])
+  })
+
+  it('shorter than the interval is one window', async () => {
+    monitor.follow(plan({ soakMs: 2000 }))
+    await clock.advance(4000)
+    expect(monitor.windows.map(({ end }) => end - START)).toEqual([2000, 4000])
+  })
+
+  it('loses the windows that are counted', async () => {
+    monitor.follow(plan())
+    await clock.advance(90_000)
+    monitor.follow(plan({ countFrom: START + MINUTE }))
+    expect(monitor.windows.map(({ start }) => start - START)).toEqual([60_000])
+  })
+
+  it('begins anew with another epoch, and what was measured before proves nothing of it', async () => {
+    const slow = check({ name: 'slow', interval: '10m' })
+    monitor.follow(plan({ checks: [check(), slow], countFrom: undefined }))
+    await clock.advance(MINUTE)
+    server.instants.length = 0
+    monitor.follow(plan({ checks: [check(), slow], session: '3', countFrom: START + MINUTE }))
+    await clock.advance(30_000)
+    expect(monitor.windows).toMatchObject([
+      { start: START + MINUTE, measurements: [{ outcome: 'Pass' }, { outcome: 'Pass' }] },
+    ])
+    expect(server.instants).toHaveLength(2)
+  })
+
+  it('gives a failing window an error that holds it, when Prometheus is down', async () => {
+    monitor.follow(plan())
+    await clock.advance(30_000)
+    server.failure = unreachable
+    await clock.advance(30_000)
+    expect(outcomes(monitor.windows)).toEqual(['Pass', 'Error'])
+    expect(monitor.latest).toMatchObject([{ outcome: 'Error', message: 'refused' }])
+  })
+
+  it('carries a failure of a check measured seldom, without counting it again', async () => {
+    const slow = check({ name: 'slow', query: 'slow', interval: '90s' })
+    server.value = (query, time) => (query === 'slow' && time === START ? 9 : 0)
+    monitor.follow(plan({ checks: [check(), slow] }))
+    await clock.advance(2 * MINUTE)
+    expect(outcomes(monitor.windows)).toEqual(['Pass,Inconclusive', 'Pass,Inconclusive', 'Pass,Pass', 'Pass,Pass'])
+    expect(server.instants.filter(({ query }) => query === 'slow').map(({ time }) => time - START)).toEqual([0, 90_000])
+  })
+
+  it('measures a changed query anew and keeps the others', async () => {
+    monitor.follow(plan({ countFrom: undefined }))
+    await clock.advance(0)
+    monitor.follow(plan({ countFrom: undefined, checks: [check({ query: 'other' })] }))
+    expect(monitor.latest).toEqual([])
+    await clock.advance(0)
+    expect(server.instants.at(-1)?.query).toBe('other')
+  })
+})
+
+describe('after a restart', () => {
+  it('judges the gap from history, window by window, and the next one as usual', async () => {
+    server.value = (_, time) => (time === START - 5 * MINUTE ? 7 : 0)
+    monitor.follow(plan({ countFrom: START - 10 * MINUTE }))
+    await clock.advance(0)
+    expect(monitor.windows).toHaveLength(20)
+    expect(outcomes(monitor.windows).filter((outcome) => outcome !== 'Pass')).toEqual(['Fail'])
+    expect(monitor.windows[9]).toMatchObject({ end: START - 5 * MINUTE, measurements: [{ outcome: 'Fail', value: 7 }] })
+    expect(server.instants).toEqual([])
+    await clock.advance(30_000)
+    expect(monitor.windows).toHaveLength(21)
+    expect(server.instants).toHaveLength(1)
+  })
+
+  it('finds no data where there is no history, which earns nothing', async () => {
+    server.value = (_, time) => (time < START - MINUTE ? undefined : 0)
+    monitor.follow(plan({ countFrom: START - 2 * MINUTE }))
+    await clock.advance(0)
+    expect(outcomes(monitor.windows)).toEqual(['Inconclusive', 'Pass', 'Pass', 'Pass'])
+  })
+
+  it('waits for a Prometheus that is away and reads the whole gap when it is back', async () => {
+    server.failure = unreachable
+    monitor.follow(plan({ countFrom: START - 10 * MINUTE }))
+    await clock.advance(0)
+    expect(monitor.windows).toEqual([])
+    expect(monitor.latest).toMatchObject([{ outcome: 'Error' }])
+    await clock.advance(5 * MINUTE)
+    expect(monitor.windows).toEqual([])
+    expect(server.ranges.length).toBeLessThan(30)
+    server.failure = undefined
+    await clock.advance(30_000)
+    expect(monitor.windows).toHaveLength(31)
+    expect(new Set(outcomes(monitor.windows))).toEqual(new Set(['Pass']))
+  })
+
+  it('asks for a long gap in pieces that one answer can hold', async () => {
+    server.rangeFailure = ({ start, end, stepMs }) =>
+      (end - start) / stepMs > 100 ? { kind: 'failed', failure: 'TooLarge', message: 'too long' } : undefined
+    monitor.follow(plan({ countFrom: START - 10 * 60 * MINUTE }))
+    await clock.advance(0)
+    await clock.advance(0)
+    expect(monitor.windows).toHaveLength(1200)
+    const counted = monitor.windows.every(({ start }, i) => start === START - 10 * 60 * MINUTE + i * 30_000)
+    expect(counted).toBe(true)
+  })
+
+  it('judges a query that Prometheus refuses as errors at once, for time will not mend it', async () => {
+    server.rangeFailure = () => ({ kind: 'failed', failure: 'BadQuery', message: 'parse error' })
+    monitor.follow(plan({ countFrom: START - MINUTE }))
+    await clock.advance(0)
+    expect(outcomes(monitor.windows)).toEqual(['Error', 'Error'])
+  })
+
+  it('remembers from history which workspaces were active, so that those gone meanwhile are missed (G3)', async () => {
+    server.value = (_, time) => (time < START ? 0 : undefined)
+    monitor.follow(plan({ countFrom: undefined }))
+    await clock.advance(0)
+    expect(monitor.latest).toMatchObject([
+      { outcome: 'Inconclusive', message: expect.stringMatching(/missing together: w1/) as string },
+    ])
+  })
+})
