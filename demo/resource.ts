@@ -47,10 +47,11 @@ export function hasArrived(migration: Migration): boolean {
 /** Why a walk will not go on without a person, or undefined. */
 export function stuck(migration: Migration): string | undefined {
   if (!isCurrent(migration)) return undefined
+  const { name } = migration.metadata
   const failed = migration.status?.failed
-  if (failed !== undefined) return `failed: ${failed.reason}: ${failed.message}`
+  if (failed !== undefined) return `${name} failed: ${failed.reason}: ${failed.message}`
   const stalled = condition(migration, 'Stalled')
-  return stalled?.status === 'True' ? `stalled: ${stalled.reason}: ${stalled.message}` : undefined
+  return stalled?.status === 'True' ? `${name} stalled: ${stalled.reason}: ${stalled.message}` : undefined
 }
 
 /** One line on where a migration stands. */
@@ -83,6 +84,8 @@ export interface WatchOptions {
 }
 
 const POLL_MS = 700
+/** An edit that answers a stall is not answered at once: a worker Job may have to run first. */
+const STUCK_MS = 20_000
 
 /** Looks at the resources again and again, as a person with `kubectl get` does, and lets others wait for what they show. */
 export class Watch {
@@ -109,7 +112,7 @@ export class Watch {
   }
 
   /**
-   * Waits until each of the resources is as `wanted`. Ends at once when one is stuck.
+   * Waits until each of the resources is as `wanted`. Ends early when one is stuck and stays so.
    * @throws Error with the state in words
    */
   async until(
@@ -119,15 +122,14 @@ export class Watch {
     limitMs: number,
   ): Promise<void> {
     const end = Date.now() + limitMs
+    let movedAt = Date.now()
     for (;;) {
       this.#options.signal.throwIfAborted()
       const mine = (await this.look()).filter((item) => names.includes(item.metadata.name))
       if (mine.length === names.length && mine.every(wanted)) return
-      for (const migration of mine) {
-        const why = stuck(migration)
-        if (why !== undefined)
-          throw new Error(`${migration.metadata.name} cannot go on while waiting for ${what}: ${why}`)
-      }
+      const why = mine.map((m) => stuck(m)).find((text) => text !== undefined)
+      if (why === undefined) movedAt = Date.now()
+      if (why !== undefined && Date.now() - movedAt > STUCK_MS) throw new Error(`waiting for ${what}: ${why}`)
       if (Date.now() > end) {
         const states = mine.map((m) => `${describe(m)}: ${m.status?.message ?? 'no message'}`).join('\n')
         throw new Error(`${what}: not within ${limitMs / 1000} s\n${states}`)

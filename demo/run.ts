@@ -1,3 +1,4 @@
+import { until } from '../hack/system/wait.ts'
 import { check, type CheckResult } from './check.ts'
 import { PLACES, apply, awaitRollouts, installKeyshift, makeNamespace, manifests, type Places } from './deploy.ts'
 import { drive, type Reported } from './drive.ts'
@@ -88,7 +89,9 @@ async function deploy({ target, images, screen, places = PLACES }: DemoOptions):
 async function openSide(options: DemoOptions, name: StoreName): Promise<Side> {
   const { target, rates, places = PLACES } = options
   const at = await target.reach(places.app, 'redis', 6379)
-  const redis = await RedisConnection.open({ ...at, db: STORES[name].db })
+  // A Service has an address before its traffic is forwarded.
+  const open = (): Promise<RedisConnection> => RedisConnection.open({ ...at, db: STORES[name].db })
+  const redis = await until('a connection to Redis', open, { limitMs: 20_000, look: `service redis in ${places.app}` })
   await redis.command('CLIENT', 'SETNAME', OBSERVER)
   const offset = (await redisNow(redis)) - Date.now()
   const app = await target.reach(places.app, name === 'jobs' ? 'ai-api' : 'docs-api', 8080)
