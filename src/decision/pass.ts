@@ -82,16 +82,10 @@ function facts(scene: Scene, status: Status): Status {
   return notePods(scene, noteWriters(scene, noteRedis(scene, status)))
 }
 
-/** A document has been put in force by this pass: what stands now is said of it, nothing more is done. */
+/** A document has been put in force out of turn: what stands now is said of it, nothing more is done. */
 function published(scene: Scene, draft: Draft, takeOver = false): Decision {
   const doc = parseDocument(draft.status.routing ?? '')
-  const account = { ...draft, soaked: false, due: [] }
-  return takeStep({
-    scene,
-    account,
-    doc,
-    convergence: assessConvergence(scene, draft.status, doc),
-    mayWrite: true,
-    takeOver,
-  })
+  const convergence = assessConvergence(scene, draft.status, doc)
+  const account = takeAccount(scene, draft, doc, convergence)
+  return takeStep({ scene, account, doc, convergence, mayWrite: true, takeOver })
 }
