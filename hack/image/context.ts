@@ -25,7 +25,8 @@ export function productionPackages(lock: Lock): Array<{ path: string; optional: 
  * What the context holds. The paths in `include` go to extra/, and from there to the same paths below /app in the `demo` stage.
  */
 export function contextEntries(include: readonly string[]): Entry[] {
-  if (!existsSync(join(repoRoot, 'dist/main.js'))) throw new Error('dist/main.js is missing: npm run build makes it')
+  if (!existsSync(join(repoRoot, 'dist/app/operator/main.js')))
+    throw new Error('dist/app is missing: npm run build makes it')
   const lock = JSON.parse(readFileSync(join(repoRoot, 'package-lock.json'), 'utf8')) as Lock
   const packages = productionPackages(lock)
     // A package for another platform is in the lock file and not on this disk.
