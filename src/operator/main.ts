@@ -6,15 +6,14 @@ import { startProbeServer } from '../platform/http.ts'
 import { createLog } from '../platform/logger.ts'
 import { createRegistry } from '../platform/metrics.ts'
 import { createProcessEnd } from '../platform/process-end.ts'
-import { logLevelText, SettingsError } from '../platform/settings.ts'
+import { SettingsError } from '../platform/settings.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { watchShutdown } from '../runtime/shutdown.ts'
 import { createOperatorMetrics } from './metrics.ts'
 import { Operator } from './operator.ts'
 import { operatorSettings, type OperatorSettings } from './settings.ts'
 
-const level = logLevelText.safeParse(process.env['KEYSHIFT_LOG_LEVEL']).data ?? 'info'
-const log = createLog({ level, stream: process.stdout, now: Date.now })
+const log = createLog({ level: 'info', stream: process.stdout, now: Date.now })
 const end = createProcessEnd({
   log,
   terminationLog: '/dev/termination-log',
@@ -23,6 +22,7 @@ const end = createProcessEnd({
 })
 
 async function main(settings: OperatorSettings): Promise<void> {
+  log.setLevel(settings.logLevel)
   const { logger } = log
   const connection = connect({ from: 'auto' }, `keyshift-operator/${process.env['npm_package_version'] ?? ''}`)
   const registry = createRegistry()

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
-import { integerText, logLevelText, portText, readSettings } from '../platform/settings.ts'
+import { integerText, logLevelText, portText, readSettings, type LogLevel } from '../platform/settings.ts'
 
 /** Environment of the operator; the chart sets each of them. */
 const SHAPE = {
@@ -27,6 +27,7 @@ export interface OperatorSettings {
   readonly namespaces: readonly string[]
   readonly lease: string
   readonly port: number
+  readonly logLevel: LogLevel
   readonly workers: number
   readonly podName: string
   /** Undefined outside a pod: then that of the kubeconfig's context. */
@@ -45,6 +46,7 @@ export function operatorSettings(env: Readonly<Record<string, string | undefined
       .filter((name) => name !== ''),
     lease: read.KEYSHIFT_LEASE,
     port: read.KEYSHIFT_PORT,
+    logLevel: read.KEYSHIFT_LOG_LEVEL,
     workers: read.KEYSHIFT_WORKERS,
     podName: read.POD_NAME ?? hostname(),
     podNamespace: read.POD_NAMESPACE,
