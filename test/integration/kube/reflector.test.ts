@@ -117,9 +117,13 @@ describe('Reflector on a real API server', () => {
 /** The restarted server has no history from before: a watch from version 1 is refused by a real 410. */
 async function seesDeletionsThrough410(): Promise<void> {
   let broken = false
+  let lists = 0
   const { client } = cluster
   const forgetful: Pick<KubeClient, 'list' | 'watch'> = {
-    list: client.list,
+    list: (...args) => {
+      lists++
+      return client.list(...args)
+    },
     async *watch(type, query, signal) {
       if (!broken) {
         broken = true
@@ -132,5 +136,6 @@ async function seesDeletionsThrough410(): Promise<void> {
   const { changes, errors } = start({ client: forgetful, labelSelector: 'restart=yes' })
   await until(() => changes.length === 2)
   expect(errors.map(isGone)).toEqual([true])
+  expect(lists).toBe(2)
   expect(changes).toEqual(['default/before - 2', 'default/before 2 -'])
 }
