@@ -27,7 +27,7 @@ async function ensureModule(module: Module, log: Log): Promise<string> {
   await withLock(join(root, `${module.name}.lock`), log, limitMs, async () => {
     if (existsSync(folder)) return
     const text = `building ${module.name} (cold: ${module.cold}; once, kept in ${root})`
-    await step(log, text, () => build(module, go, source, folder))
+    await step(log, text, () => build(module, go, source, folder), 30_000)
   })
   return folder
 }

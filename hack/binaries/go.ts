@@ -21,7 +21,7 @@ export async function findGo(needed: string, purpose: string): Promise<string> {
   const found = seen.length === 0 ? 'none found' : `found ${seen.join(', ')}`
   throw new Error(
     `Go ${needed} or newer is needed to build ${purpose}; ${found}. Looked on PATH, /usr/local/go/bin, /usr/lib/go-*/bin, ` +
-      `/snap/bin and ~/go, ~/sdk. Install Go from https://go.dev/dl, or use a cluster you have with --context NAME.`,
+      `/snap/bin and ~/go, ~/sdk. Install it from the Go project's download page, or use a cluster you have with --context NAME.`,
   )
 }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from '../system/run.ts'
 import { programPath } from './prepare.ts'
@@ -36,10 +37,31 @@ export function handleFor(layout: Layout, folders: Folders, stop: () => Promise<
 /** The cluster's own kubeconfig, and no proxy in between: its addresses exist on this machine only. */
 export function clusterEnv(layout: Layout): NodeJS.ProcessEnv {
   const direct = ['127.0.0.1', layout.nodeAddress, layout.podCidr, layout.serviceCidr].join(',')
-  return { ...process.env, KUBECONFIG: layout.kubeconfig, NO_PROXY: direct, no_proxy: direct }
+  return {
+    ...process.env,
+    KUBECONFIG: layout.kubeconfig,
+    NO_PROXY: direct,
+    no_proxy: direct,
+    // Caches go with the cluster: the next one of its name has the same address and other resources.
+    KUBECACHEDIR: join(layout.root, 'cache/kubectl'),
+    HELM_CACHE_HOME: join(layout.root, 'cache/helm'),
+    HELM_CONFIG_HOME: join(layout.root, 'cache/helm-config'),
+    HELM_DATA_HOME: join(layout.root, 'cache/helm-data'),
+  }
 }
 
 export async function importImage(layout: Layout, tar: string): Promise<void> {
-  const args = ['--address', layout.containerdSocket, '-n', 'k8s.io', 'images', 'import', tar]
+  const snapshotter = readFileSync(join(layout.root, 'snapshotter'), 'utf8')
+  const args = [
+    '--address',
+    layout.containerdSocket,
+    '-n',
+    'k8s.io',
+    'images',
+    'import',
+    '--snapshotter',
+    snapshotter,
+    tar,
+  ]
   await run(programPath('ctr'), args, { limitMs: 300_000 })
 }

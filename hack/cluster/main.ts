@@ -17,12 +17,15 @@ const usage = `node hack/cluster/main.ts COMMAND NAME [...]
 
 const log = (line: string): void => console.log(line)
 
+/** Someone ended the command by a signal. */
+class Interrupted extends Error {}
+
 async function up(name: string): Promise<number> {
   const abort = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => {
       console.log(`${signal}: removing what was made`)
-      abort.abort(new Error(`ended by ${signal}`))
+      abort.abort(new Interrupted(`ended by ${signal}; nothing is left`))
     })
   const started = Date.now()
   const cluster = await startCluster(name, { log, signal: abort.signal })
@@ -76,5 +79,5 @@ try {
   process.exit(await main(process.argv.slice(2)))
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
-  process.exit(1)
+  process.exit(error instanceof Interrupted ? 130 : 1)
 }

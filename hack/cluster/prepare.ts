@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createAuthority, createSigningKey } from '../system/certs.ts'
 import { writeKubeconfig } from '../system/kubeconfig.ts'
@@ -49,15 +49,20 @@ export function overlap(a: string, b: string): boolean {
   return Math.floor(first.value / size) === Math.floor(second.value / size)
 }
 
-/** overlayfs, unless the folder is on a file system that cannot carry it (an overlay itself): then plain copies. */
-export async function chooseSnapshotter(layout: Layout): Promise<'overlayfs' | 'native'> {
+/**
+ * How containerd keeps images: overlayfs, unless the folder is on a file system that cannot carry it (an overlay itself), then
+ * plain copies. Written down for the commands that import images later.
+ */
+export async function chooseSnapshotter(layout: Layout): Promise<string> {
   const test = join(layout.root, 'overlay-test')
   for (const part of ['lower', 'upper', 'work', 'merged']) mkdirSync(join(test, part), { recursive: true })
   const options = `lowerdir=${test}/lower,upperdir=${test}/upper,workdir=${test}/work`
   // In a mount namespace of its own, so that nothing is left to unmount.
   const script = `mount -t overlay overlay -o "$1" "$2/merged" && rm -rf "$2/merged/x"`
   const result = await tryRun('unshare', ['--mount', '--', 'sh', '-c', script, 'sh', options, test])
-  return result.code === 0 ? 'overlayfs' : 'native'
+  const choice = result.code === 0 ? 'overlayfs' : 'native'
+  writeFileSync(join(layout.root, 'snapshotter'), choice)
+  return choice
 }
 
 export function requireRoot(): void {

@@ -45,9 +45,9 @@ export async function startCluster(name: string, options: StartOptions = {}): Pr
       await create(layout, folders, tied, log, signal)
     } catch (error) {
       // The logs of a failed start say why it failed: they stay until the next `up` or `down`.
-      if (signal?.aborted === true) await clear(name, log)
-      else await endAll(layout)
-      throw error
+      if (signal?.aborted !== true) await endAll(layout)
+      else await clear(name, log)
+      throw signal?.aborted === true ? signal.reason : error
     }
     return handleFor(layout, folders, async () => void (await stopCluster(name, log)))
   })
@@ -84,11 +84,8 @@ async function create(layout: Layout, folders: Folders, tied: boolean, log: Log,
   mkdirSync(layout.logs, { recursive: true })
   const state: State = { phase: 'starting', slot: layout.slot, runner: self(), tied }
   writeState(layout.name, state)
-  const [snapshotter, pauseTar] = await Promise.all([
-    chooseSnapshotter(layout),
-    buildPauseImage(folders.tools, pauseImage),
-    writeCredentials(layout),
-  ])
+  const snapshotter = await chooseSnapshotter(layout)
+  const [pauseTar] = await Promise.all([buildPauseImage(folders.tools, pauseImage), writeCredentials(layout)])
   signal?.throwIfAborted()
   createCgroup(layout)
   const keeper = await startKeeper(layout, join(folders.tools, 'pause'), tied)

@@ -54,7 +54,13 @@ async function start(dir: string, kube: string, ports: Ports): Promise<ControlPl
     const server = `https://127.0.0.1:${ports.secure}`
     const kubeconfigPath = join(dir, 'kubeconfig')
     writeKubeconfig(kubeconfigPath, { name: 'keyshift-local', server, ca: authority.pair.cert }, admin)
-    const env = { ...process.env, KUBECONFIG: kubeconfigPath, NO_PROXY: '127.0.0.1', no_proxy: '127.0.0.1' }
+    const env = {
+      ...process.env,
+      KUBECONFIG: kubeconfigPath,
+      KUBECACHEDIR: join(dir, 'kubectl-cache'),
+      NO_PROXY: '127.0.0.1',
+      no_proxy: '127.0.0.1',
+    }
     const kubectl = (args: readonly string[], more: { input?: string } = {}) =>
       run(join(kube, 'kubectl'), args, { env, ...more })
     await until('API server', () => isReady(join(kube, 'kubectl'), env), {

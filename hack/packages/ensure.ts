@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type Log, step } from '../system/log.ts'
+import { withLock } from '../system/lock.ts'
 import { findProgram, run, tryRun } from '../system/run.ts'
 import type { Package } from './list.ts'
 
@@ -19,11 +20,14 @@ export async function ensurePackages(wanted: readonly Package[], log: Log): Prom
     throw new Error(
       `missing packages, and only root may install: sudo apt-get install --no-install-recommends ${first.join(' ')}`,
     )
-  await step(log, `installing ${first.join(', ')} (apt-get)`, async () => {
-    await aptGet(['update'])
-    const names = await Promise.all(missing.map(firstKnown))
-    await withoutServiceStarts(() => aptGet(['install', '-y', '--no-install-recommends', ...names]))
-  })
+  // One at a time: the first to end would take the guard below away from the other.
+  await withLock('/run/lock/keyshift-packages', log, limitMs, () =>
+    step(log, `installing ${first.join(', ')} (apt-get)`, async () => {
+      await aptGet(['update'])
+      const names = await Promise.all(missing.map(firstKnown))
+      await withoutServiceStarts(() => aptGet(['install', '-y', '--no-install-recommends', ...names]))
+    }),
+  )
   const still = missing.filter((item) => findProgram(item.program, item.folders) === undefined)
   if (still.length > 0)
     throw new Error(

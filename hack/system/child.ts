@@ -30,7 +30,8 @@ export function startChild(options: ChildOptions): Child {
   const [command, args] = options.diesWithParent ? tied(options) : [options.command, options.args]
   const child = spawn(command, args, {
     stdio: ['ignore', log, log],
-    detached: !options.diesWithParent,
+    // A session of its own: Ctrl-C in the terminal is for this process, which then ends its children in order.
+    detached: true,
     env: options.env ?? process.env,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
