@@ -11,7 +11,9 @@ COPY node_modules ./node_modules
 COPY dist ./dist
 # A number: kubelet's runAsNonRoot cannot judge a name.
 USER 65532:65532
-ENTRYPOINT ["node", "/app/dist/main.js"]
+ENTRYPOINT ["node"]
+# The operator; worker Jobs name dist/app/worker/main.js.
+CMD ["/app/dist/app/operator/main.js"]
 
 # The same with the sample application, for the demo and the end-to-end tests.
 FROM keyshift AS demo
