@@ -49,6 +49,7 @@ export class Connection {
   readonly #stateListeners = new Set<(state: ConnectionState) => void>()
   #session: Session | undefined
   #state: ConnectionState = 'idle'
+  readonly #closed = new AbortController()
   #failures = 0
   #retryTimer: NodeJS.Timeout | undefined
   #lastError: Error | undefined
@@ -125,6 +126,7 @@ export class Connection {
   /** Ends the connection at once. Calls in flight become `UnknownOutcome`, later ones `NotReady`. Idempotent. */
   async close(): Promise<void> {
     if (this.#state === 'closed') return
+    this.#closed.abort()
     clearTimeout(this.#retryTimer)
     const session = this.#session
     this.#setState('closed')
@@ -204,7 +206,7 @@ export class Connection {
     this.#setState('connecting')
     try {
       const { Redis = DefaultRedis, connectTimeoutMs = 5000 } = this.#options
-      const session = await openSession({ ...this.#options, Redis, connectTimeoutMs })
+      const session = await openSession({ ...this.#options, Redis, connectTimeoutMs, signal: this.#closed.signal })
       if (this.#state === 'closed') {
         session.destroy()
         return

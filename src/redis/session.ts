@@ -11,7 +11,7 @@ export interface Credentials {
 
 /** The part of ioredis that is used, the same in 5.4 to 6. */
 export interface RedisLike {
-  readonly stream: { destroy(error?: Error): unknown; resetAndDestroy?: () => unknown } | undefined
+  readonly stream: { readonly connecting: boolean; destroy(): unknown; resetAndDestroy?: () => unknown } | undefined
   connect(): Promise<unknown>
   disconnect(): void
   call(command: string, args: RedisArg[]): Promise<unknown>
@@ -28,6 +28,8 @@ export interface SessionOptions {
   readonly credentials?: (() => Promise<Credentials | undefined>) | undefined
   readonly Redis: RedisConstructor
   readonly connectTimeoutMs: number
+  /** Gives an attempt up at once. */
+  readonly signal: AbortSignal
 }
 
 /** One socket with its handshake done. It is never used again once lost. */
@@ -48,7 +50,9 @@ export interface Session {
  * @throws WrongPassword, NotPrimary, Refused, NotReady, or the socket's error
  */
 export async function openSession(options: SessionOptions): Promise<Session> {
+  const { signal } = options
   let timer: NodeJS.Timeout | undefined
+  let abort: (() => void) | undefined
   const opening: { session?: Session } = {}
   try {
     return await Promise.race([
@@ -57,6 +61,9 @@ export async function openSession(options: SessionOptions): Promise<Session> {
         timer = setTimeout(() => {
           reject(new NotReady(`not connected within ${options.connectTimeoutMs} ms`))
         }, options.connectTimeoutMs)
+        abort = () => reject(new NotReady('the connection was closed'))
+        if (signal.aborted) abort()
+        else signal.addEventListener('abort', abort)
       }),
     ])
   } catch (error) {
@@ -64,6 +71,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     throw error
   } finally {
     clearTimeout(timer)
+    if (abort !== undefined) signal.removeEventListener('abort', abort)
   }
 }
 
@@ -82,6 +90,8 @@ async function open(options: SessionOptions, opening: { session?: Session }): Pr
     enableAutoPipelining: false,
     enableReadyCheck: false,
     disableClientInfo: true,
+    // Its timer would keep the process alive for 2 s after each lost socket.
+    disconnectTimeout: 1,
     protocol: 2,
   }) as RedisLike
   const session = makeSession(redis)
@@ -125,7 +135,7 @@ function makeSession(redis: RedisLike): Session {
       lostWith ??= cause ?? new Error('destroyed')
       const stream = redis.stream
       // RST, so that neither Node nor the kernel sends what is still buffered.
-      if (stream?.resetAndDestroy !== undefined) stream.resetAndDestroy()
+      if (stream?.resetAndDestroy !== undefined && !stream.connecting) stream.resetAndDestroy()
       else stream?.destroy()
       redis.disconnect()
     },

@@ -1,0 +1,98 @@
+import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
+
+/** A TCP proxy on loopback that can hold, delay, damage and cut what passes. */
+export interface Proxy {
+  readonly port: number
+  /** Connections made so far. */
+  readonly connections: () => number
+  /** Holds what the server answers until released or cut. */
+  holdReplies(): void
+  /** Holds what the client sends until released or cut. */
+  holdRequests(): void
+  release(): void
+  /** Delays each chunk of replies by what `ms` gives, in order. */
+  delayReplies(ms: () => number): void
+  /** Changes the next chunk of replies. */
+  damageNext(change: (chunk: Buffer) => Buffer): void
+  /** Resets all connections. */
+  cut(): void
+  /** Refuses connections, or takes them again. */
+  refuse(on: boolean): void
+  /** Sends new connections to another port. */
+  redirect(port: number): void
+  close(): Promise<void>
+}
+
+export async function startProxy(targetPort: number): Promise<Proxy> {
+  let target = targetPort
+  let made = 0
+  let refusing = false
+  let holding: 'replies' | 'requests' | undefined
+  let delay: (() => number) | undefined
+  let damage: ((chunk: Buffer) => Buffer) | undefined
+  const held: { socket: Socket; chunk: Buffer }[] = []
+  const sockets = new Set<Socket>()
+  const write = (socket: Socket, chunk: Buffer): void => {
+    if (!socket.destroyed) socket.write(chunk)
+  }
+  const server = createServer((client) => {
+    if (refusing) {
+      client.resetAndDestroy()
+      return
+    }
+    made += 1
+    const upstream = connect(target, '127.0.0.1')
+    let queue = Promise.resolve()
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.setNoDelay(true)
+      socket.on('error', () => undefined)
+    }
+    const end = (): void => {
+      client.destroy()
+      upstream.destroy()
+      sockets.delete(client)
+      sockets.delete(upstream)
+    }
+    client.on('close', end)
+    upstream.on('close', end)
+    client.on('data', (chunk) => {
+      if (holding === 'requests') held.push({ socket: upstream, chunk })
+      else write(upstream, chunk)
+    })
+    upstream.on('data', (chunk) => {
+      const out = damage?.(chunk) ?? chunk
+      damage = undefined
+      if (holding === 'replies') {
+        held.push({ socket: client, chunk: out })
+        return
+      }
+      const ms = delay?.() ?? 0
+      if (delay === undefined) write(client, out)
+      else queue = queue.then(() => new Promise((resolve) => setTimeout(resolve, ms))).then(() => write(client, out))
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    port: (server.address() as AddressInfo).port,
+    connections: () => made,
+    holdReplies: () => (holding = 'replies'),
+    holdRequests: () => (holding = 'requests'),
+    release: () => {
+      holding = undefined
+      for (const { socket, chunk } of held.splice(0)) write(socket, chunk)
+    },
+    delayReplies: (ms) => (delay = ms),
+    damageNext: (change) => (damage = change),
+    cut: () => {
+      held.splice(0)
+      for (const socket of sockets) socket.resetAndDestroy()
+    },
+    refuse: (on) => (refusing = on),
+    redirect: (port) => (target = port),
+    close: async () => {
+      for (const socket of sockets) socket.destroy()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+    },
+  }
+}
