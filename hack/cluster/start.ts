@@ -16,7 +16,7 @@ import { connect, startKeeper } from './keeper.ts'
 import { type Layout, checkName, dataRoot, layoutOf, rootOf } from './layout.ts'
 import { checkAddresses, chooseSnapshotter, requireRoot, writeCredentials } from './prepare.ts'
 import { slotOf } from './slots.ts'
-import { judge, type State, writeState } from './state.ts'
+import { judge, readState, type State, writeState } from './state.ts'
 
 export type StartOptions = {
   log?: Log
@@ -45,8 +45,8 @@ export async function startCluster(name: string, options: StartOptions = {}): Pr
       await create(layout, folders, tied, log, signal)
     } catch (error) {
       // The logs of a failed start say why it failed: they stay until the next `up` or `down`.
-      if (signal?.aborted !== true) await endAll(layout)
-      else await clear(name, log)
+      if (signal?.aborted === true) await clear(name, log)
+      else await fail(layout)
       throw signal?.aborted === true ? signal.reason : error
     }
     return handleFor(layout, folders, async () => void (await stopCluster(name, log)))
@@ -93,6 +93,13 @@ async function create(layout: Layout, folders: Folders, tied: boolean, log: Log,
   await connect(layout, keeper.identity)
   await boot({ layout, folders, keeper, snapshotter, pauseTar, log, signal })
   writeState(layout.name, { ...state, phase: 'ready', keeper: keeper.identity })
+}
+
+async function fail(layout: Layout): Promise<void> {
+  await endAll(layout)
+  const state = readState(layout.name)
+  // This process may live on and try again: it must not take itself for one that is starting the cluster.
+  if (state !== undefined) writeState(layout.name, { ...state, phase: 'failed' })
 }
 
 /** Does not wait for work that cannot be ended half way (a compiler, apt) when nobody wants its result any more. */

@@ -5,7 +5,7 @@ import { rootOf } from './layout.ts'
 
 /** What a run wrote down about its cluster. */
 export type State = {
-  phase: 'starting' | 'ready'
+  phase: 'starting' | 'ready' | 'failed'
   slot: number
   /** The process that made it. */
   runner: Identity
@@ -40,6 +40,7 @@ export function judge(name: string): Verdict {
 }
 
 export function verdictOn(state: State, alive: (identity: Identity) => boolean): Verdict {
+  if (state.phase === 'failed') return { kind: 'dead' }
   const runnerAlive = alive(state.runner)
   if (state.phase === 'starting') return runnerAlive ? { kind: 'starting', pid: state.runner.pid } : { kind: 'dead' }
   if (state.tied && !runnerAlive) return { kind: 'dead' }

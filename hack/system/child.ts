@@ -40,7 +40,8 @@ export function startChild(options: ChildOptions): Child {
   let lost: (() => string) | undefined
   child.on('error', (error) => (lost = () => `${options.name} did not start: ${error.message}`))
   child.on('exit', (code, signal) => {
-    lost = () => `${options.name} ended with ${signal ?? `code ${code}`}${lastLines(options.logFile)}`
+    lost = () =>
+      `${options.name} ended with ${signal ?? `code ${code}`}; look at ${options.logFile}${lastLines(options.logFile)}`
   })
   child.unref()
   const pid = child.pid
@@ -65,5 +66,5 @@ function tied(options: ChildOptions): [string, string[]] {
 
 function lastLines(file: string): string {
   const lines = readFileSync(file, 'utf8').trim().split('\n').slice(-3).join('\n')
-  return lines === '' ? '' : `, saying:\n${lines}`
+  return lines === '' ? '' : `, which ends with:\n${lines}`
 }

@@ -5,7 +5,7 @@ export type WaitOptions = {
   everyMs?: number
   /** Where a person should look when the wait ends badly, usually a log file. */
   look: string
-  /** Ends the wait early: what is waited for can no longer come (its process ended). */
+  /** Ends the wait early, with the reason why what is waited for can no longer come. */
   hopeless?: () => string | undefined
 }
 
@@ -25,7 +25,7 @@ export async function until<T>(
       last = error instanceof Error ? error.message : String(error)
     }
     const lost = options.hopeless?.()
-    if (lost !== undefined) throw new Error(`${what}: ${lost}; look at ${options.look}`)
+    if (lost !== undefined) throw new Error(`${what}: ${lost}`)
     if (Date.now() >= end) {
       const why = last === '' ? '' : ` (last answer: ${last})`
       throw new Error(`${what}: not within ${options.limitMs / 1000} s${why}; look at ${options.look}`)
