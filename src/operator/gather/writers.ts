@@ -12,6 +12,8 @@ export interface RedisClientLine {
   /** N normal, M primary, S replica, O MONITOR, ... */
   readonly flags: string
   readonly library: string
+  /** The db that its next command goes to. */
+  readonly db: string
 }
 
 export function parseClientList(text: string): readonly RedisClientLine[] {
@@ -33,6 +35,7 @@ export function parseClientList(text: string): readonly RedisClientLine[] {
         user: field('user') === '' ? 'default' : field('user'),
         flags: field('flags'),
         library: field('lib-name'),
+        db: field('db'),
       }
     })
 }
@@ -74,7 +77,9 @@ export async function foreignWriters(input: WritersInput): Promise<Known<readonl
     const clients = parseClientList(list)
     const proxy = proxySign(clients, ownId, input.members)
     if (proxy !== undefined) return { known: false, reason: 'WritersUnknown', message: proxy }
-    const foreign = clients.filter((client) => !isKnown(client, input))
+    // What works on another db, such as the clients of another migration, is listed from when it selects this one.
+    const db = clients.find(({ id }) => id === ownId)?.db
+    const foreign = clients.filter((client) => client.db === db && !isKnown(client, input))
     const writing = new Map<string, boolean>()
     for (const user of new Set(foreign.map((client) => client.user))) writing.set(user, await mayWrite(input, user))
     const found = foreign.filter(({ user }) => writing.get(user) === true).map(describeClient)
