@@ -8,9 +8,10 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { run } from '../system/run.ts'
 
@@ -65,12 +66,18 @@ export async function writeImage(
 
 /** The image at `out` unless an earlier run left it there: the path names its content. */
 export async function once(out: string, build: () => Promise<void>): Promise<string> {
-  if (!existsSync(out)) await build()
+  const now = new Date()
+  if (existsSync(out))
+    utimesSync(out, now, now) // In use: not among the oldest.
+  else {
+    await build()
+    keepNewest(dirname(out), basename(out).replace(/[0-9a-f]+\.tar$/, ''), 3)
+  }
   return out
 }
 
 /** Every change of the sources gives another archive of 150 MB: the older ones go. */
-export function keepNewest(folder: string, prefix: string, count: number): void {
+function keepNewest(folder: string, prefix: string, count: number): void {
   const archives = readdirSync(folder)
     .filter((name) => name.startsWith(prefix) && name.endsWith('.tar'))
     .map((name) => ({ path: join(folder, name), time: statSync(join(folder, name)).mtimeMs }))

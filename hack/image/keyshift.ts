@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type Log, silent, step } from '../system/log.ts'
 import { cacheRoot, repoRoot } from '../system/paths.ts'
 import { findProgram, run, tryRun } from '../system/run.ts'
-import { keepNewest, once, writeImage } from './archive.ts'
+import { once, writeImage } from './archive.ts'
 import { contextEntries, type Entry, hashOf, layOut } from './context.ts'
 import { contentHash } from './hash.ts'
 import { filesOf, place, placeAs, placeBasics } from './rootfs.ts'
@@ -80,7 +80,6 @@ async function buildah({ entries, base, stage, name, tar }: Build): Promise<void
       options,
     )
     renameSync(out, tar)
-    keepNewest(imageCache(), 'keyshift-', 3)
   } finally {
     rmSync(draft, { recursive: true, force: true })
   }
