@@ -62,6 +62,8 @@ for _, key in ipairs(state.found) do
       undo_all()
       return answer('INVALID', name .. ' ' .. subject .. ': ' .. result.err)
     end
+    -- A reply of HINCRBY comes to Lua as a double.
+    if name == 'HINCRBY' then result = redis.call('HGET', key, subject) end
     got[#got + 1] = type(result) == 'number' and decimal(result) or result
   end
   results = results or got
