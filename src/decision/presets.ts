@@ -1,6 +1,8 @@
 import type { CheckSpec, Spec } from '../api/schema.ts'
 
 const WINDOW = '5m'
+/** A counter not seen for this long before the window is new in it. */
+const BEFORE = '15m'
 
 /** The checks of a spec: its own, else the presets; none when `slo.disabled`. `name`: that of the resource. */
 export function checksOf(spec: Pick<Spec, 'slo'>, name: string): readonly CheckSpec[] {
@@ -26,17 +28,19 @@ function preset(name: string, query: string): CheckSpec {
 }
 
 /**
- * Share of `part` in `whole`. A part that never counted is 0, not missing; whatever did nothing in the window is left
- * out, so that idle workspaces divide nothing by nothing.
+ * Share of the series `selector` in all of `metric`. What never counted is 0, not missing; whatever did nothing in the
+ * window is left out, so that idle workspaces divide nothing by nothing.
  */
-function share(part: string, whole: string, by?: string): string {
+function share(selector: string, metric: string, by?: string): string {
   const sum = (series: string): string => (by === undefined ? `sum(${series})` : `sum by (${by}) (${series})`)
-  const [parts, all] = [sum(growth(part)), sum(growth(whole))]
-  return `(${parts} or 0 * ${all}) / (${all} > 0)`
+  const [part, all] = [sum(growth(selector, metric)), sum(growth(metric, metric))]
+  return `(${part} or 0 * ${all}) / (${all} > 0)`
 }
 
 // A counter that came to life within the window shows no increase for what it counted before its first scrape: its
-// highest value is its growth. An older one has its increase, restarts included.
-function growth(selector: string): string {
-  return `(max_over_time(${selector}[${WINDOW}]) unless ${selector} offset ${WINDOW}) or increase(${selector}[${WINDOW}])`
+// highest value is its growth. That holds only where Prometheus watched the application already: to one that has just
+// begun, every counter is new. Any other counter has its increase, restarts included.
+function growth(selector: string, metric: string): string {
+  const isNew = `max_over_time(${selector}[${WINDOW}]) unless max_over_time(${selector}[${BEFORE}] offset ${WINDOW})`
+  return `((${isNew}) and on() group(${metric} offset ${WINDOW})) or increase(${selector}[${WINDOW}])`
 }
