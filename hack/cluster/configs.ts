@@ -79,7 +79,7 @@ function kubeletConfig(layout: Layout, resolvConf: string): object {
     failSwapOn: false,
     // ConfigMap volumes follow a change within seconds, not minutes.
     configMapAndSecretChangeDetectionStrategy: 'Watch',
-    syncFrequency: '5s',
+    syncFrequency: '1s',
     // A full or small disk must not taint the only node, nor delete images that no registry can give back.
     evictionHard: {
       'memory.available': '0%',
