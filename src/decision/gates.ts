@@ -2,6 +2,7 @@ import { durationMs } from '../api/resource.ts'
 import type { Status, WorkAccount } from '../api/status.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
 import type { WorkKind } from '../protocol/work.ts'
+import { jobName } from './accounts.ts'
 import { allPass, worstNote, type CheckTrouble } from './checks.ts'
 import type { Convergence } from './convergence.ts'
 import { isProven } from './evidence.ts'
@@ -98,23 +99,41 @@ function heldText(kind: WorkKind, account: WorkAccount): string {
   return `${kind} failed ${account.failures} times: ${why}; find the cause in the logs of its Jobs, ${again}`
 }
 
-function proofs({ status, doc, due }: View): Verdict | undefined {
+function proofs({ scene, status, doc, due }: View): Verdict | undefined {
   if (isProven(status.evidence, stateOf(doc))) return undefined
   const why = status.evidence?.voided === undefined ? '' : `; what was proven before is void: ${status.evidence.voided}`
-  const text = (what: string): string => `${stateText(stateOf(doc))}: ${what}${why}`
-  const kinds = due.map(({ kind }) => kind)
-  const account = status.work?.[kinds.includes('verify') ? 'verify' : 'backfill']
+  const at = stateText(stateOf(doc))
+  const next = due.find(({ kind }) => kind === 'verify') ?? due.find(({ kind }) => kind === 'backfill')
+  if (next === undefined)
+    return verdict('waiting', 'EvidenceVoid', `${at}: nothing can be proven of the data yet${why}`)
+  return running(scene, status, next.kind, `${at}: `, why)
+}
+
+function preflightDone({ scene, status, doc, due }: View): Verdict | undefined {
+  const [next] = due
+  return doc.phase !== 'Legacy' || next === undefined ? undefined : running(scene, status, next.kind, '', '')
+}
+
+const RUNNING = {
+  preflight: ['PreflightRunning', 'preflight looks at Redis and its keys'],
+  purge: ['PurgeRunning', 'purge deletes the target keys that an earlier run left'],
+  verify: ['VerifyRunning', 'verify compares the keys of both schemas'],
+  backfill: ['BackfillRunning', 'backfill copies the jobs that were there before'],
+} as const satisfies Record<WorkKind, readonly [string, string]>
+
+/** Work that is due: it runs, does not start, or is tried again. */
+function running(scene: Scene, status: Status, kind: WorkKind, before: string, after: string): Verdict {
+  const account = status.work?.[kind]
   if (account?.state === 'Waiting')
     return verdict(
       'waiting',
       'JobRetry',
-      text(`a worker Job is tried again: ${account.message ?? 'it ended without a result'}`),
+      `${before}${kind} is tried again: ${account.message ?? 'no reason given'}${after}`,
     )
-  if (kinds.includes('verify'))
-    return verdict('moving', 'VerifyRunning', text('verify compares the keys of both schemas'))
-  if (kinds.includes('backfill'))
-    return verdict('moving', 'BackfillRunning', text('backfill copies the jobs that were there before'))
-  return verdict('waiting', 'EvidenceVoid', text('nothing can be proven of the data yet'))
+  const [reason, text] = RUNNING[kind]
+  const name = account === undefined ? '' : jobName(scene.name, kind, account.attempt)
+  const trouble = scene.observations.jobs.find((job) => job.name === name)?.message
+  return verdict('moving', reason, `${before}${text}${trouble === undefined ? '' : ` (${trouble})`}${after}`)
 }
 
 function soaking({ scene, status, soaked, doc }: View): Verdict | undefined {
@@ -159,17 +178,6 @@ function memberText(scene: Scene, id: string): string {
   if (record === undefined) return id
   const pod = pods.known ? pods.value.find(({ uid }) => uid === record.podUid) : undefined
   return pod === undefined ? record.podName : `${pod.workload} (${pod.name})`
-}
-
-function preflightDone({ status, doc, due }: View): Verdict | undefined {
-  if (doc.phase !== 'Legacy' || due.length === 0) return undefined
-  const { kind } = due[0] ?? { kind: 'preflight' }
-  const account = status.work?.[kind]
-  if (account?.state === 'Waiting')
-    return verdict('waiting', 'JobRetry', `${kind} is tried again: ${account.message ?? 'it ended without a result'}`)
-  return kind === 'purge'
-    ? verdict('moving', 'PurgeRunning', 'purge deletes the target keys that an earlier run left')
-    : verdict('moving', 'PreflightRunning', 'preflight looks at Redis and its keys')
 }
 
 function writersKnown({ scene, entersReadRouting }: View): Verdict | undefined {

@@ -1,11 +1,13 @@
 import { durationMs } from '../api/resource.ts'
 import type { Status, StatusJob, WorkAccount } from '../api/status.ts'
+import type { RoutingDocument } from '../protocol/document.ts'
 import type { Phase } from '../protocol/phases.ts'
 import { WORK_KINDS, WORK_PHASES, type WorkKind, type WorkSpec } from '../protocol/work.ts'
 import { isOpen, jobName } from './accounts.ts'
 import type { Scene } from './scene.ts'
 import { count, cut } from './text.ts'
 import type { Action, JobObservation, WorkObservation } from './types.ts'
+import { hasDrifted } from './walk.ts'
 
 /** Earlier attempts whose Jobs are kept for their logs. */
 const KEPT_ATTEMPTS = 2
@@ -38,26 +40,28 @@ export function workSpecOf(scene: Scene, status: Status, kind: WorkKind, account
 }
 
 /** Creates the Jobs asked for, suspends or resumes those at work, removes those that are over and done with. */
-export function jobActions(scene: Scene, status: Status, phase: Phase): readonly Action[] {
+export function jobActions(scene: Scene, status: Status, doc: RoutingDocument): readonly Action[] {
   const { jobs } = scene.observations
   const { paused } = scene.spec
-  const create = paused
-    ? []
-    : accounts(status).flatMap(([kind, account]): Action[] => {
-        const name = jobName(scene.name, kind, account.attempt)
-        if (account.state !== 'Creating' || jobs.some((job) => job.name === name)) return []
-        return [
-          {
-            type: 'CreateJob',
-            attempt: account.attempt,
-            work: workSpecOf(scene, status, kind, account),
-            suspend: false,
-          },
-        ]
-      })
+  // A worker must look at the keys that clients look at: not before the document says what the spec says.
+  const create =
+    paused || hasDrifted(scene, doc)
+      ? []
+      : accounts(status).flatMap(([kind, account]): Action[] => {
+          const name = jobName(scene.name, kind, account.attempt)
+          if (account.state !== 'Creating' || jobs.some((job) => job.name === name)) return []
+          return [
+            {
+              type: 'CreateJob',
+              attempt: account.attempt,
+              work: workSpecOf(scene, status, kind, account),
+              suspend: false,
+            },
+          ]
+        })
   const others = jobs.flatMap((job): Action[] => {
     const account = status.work?.[job.kind]
-    if (account !== undefined && isOver(job, account, phase, scene.observations.work))
+    if (account !== undefined && isOver(job, account, doc.phase, scene.observations.work))
       return [{ type: 'DeleteJob', name: job.name }]
     const atWork = job.state === 'Active' && account?.attempt === job.attempt && isOpen(account)
     return atWork && job.suspended !== paused ? [{ type: 'SuspendJob', name: job.name, suspend: paused }] : []

@@ -17,7 +17,7 @@ export function syncActions(
     ...fenceAction(scene, status),
     ...configMapAction(scene, status, options.mayWriteConfigMap),
     ...backfilledAction(scene, status),
-    ...jobActions(scene, status, doc.phase),
+    ...jobActions(scene, status, doc),
     ...pruneAction(scene),
   ]
 }

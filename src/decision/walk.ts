@@ -79,7 +79,8 @@ function abortable(status: Status, state: RoutingState): RoutingState | undefine
   return compareStates(previous, state) < 0 ? previous : undefined
 }
 
-function hasDrifted(scene: Scene, doc: RoutingDocument): boolean {
+/** Whether the spec says something else than the document in force, apart from the routing. */
+export function hasDrifted(scene: Scene, doc: RoutingDocument): boolean {
   const { input } = scene
   return (
     doc.name !== input.name ||

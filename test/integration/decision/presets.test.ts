@@ -149,7 +149,7 @@ describe('preset checks on the Prometheus engine', () => {
       await promisify(execFile)(requireProgram('promtool'), ['test', 'rules', join(dir, 'test.yml')])
     } catch (error) {
       const { stderr = '', stdout = '' } = error as { stderr?: string; stdout?: string }
-      throw new Error(`${String(error)}\n${stdout}${stderr}`)
+      throw new Error(`${stdout}${stderr}`, { cause: error })
     } finally {
       rmSync(dir, { recursive: true, force: true })
     }

@@ -168,11 +168,13 @@ describe('a whole walk', () => {
           // However it went, a healed world reaches what is asked for.
           world.heal()
           world.edit({ ...world.spec, targetPhase: target, canaryPercentage: 100, paused: false })
+          world.tick()
+          world.answer()
           world.run(600, isReached)
           expect(world.status?.message).toContain('is reached')
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 30 },
     )
   })
 
@@ -197,7 +199,7 @@ describe('a whole walk', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 15 },
     )
   })
 
@@ -239,7 +241,7 @@ describe('a whole walk', () => {
           for (const later of path(world).slice(2)) expect(later).toBe('Legacy 0 0')
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 20 },
     )
   })
 

@@ -145,6 +145,12 @@ export class World {
     this.annotations = { 'keyshift.dev/retry': `healed ${this.now}` }
   }
 
+  /** A person reads the message and adopts what it offers, where it offers something. */
+  answer(): void {
+    const offered = /adopt-epoch: "([0-9]+)"/.exec(this.status?.message ?? '')?.[1]
+    if (offered !== undefined) this.annotations = { ...this.annotations, 'keyshift.dev/adopt-epoch': offered }
+  }
+
   observe(live: boolean): Observations {
     const pods = [
       ...this.clients.map(({ name }) => ({
