@@ -110,7 +110,9 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
   }
 
   async ready(options: { readonly deadlineMs?: number } = {}): Promise<void> {
-    await this.#readiness.routing(performance.now() + (options.deadlineMs ?? READY_MS))
+    const end = performance.now() + (options.deadlineMs ?? READY_MS)
+    await this.#readiness.routing(end)
+    await this.#connection.ready({ deadlineMs: end - performance.now() })
   }
 
   state(): ClientState {

@@ -74,9 +74,9 @@ export class Membership {
   async close(deadlineMs: number): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
-    await this.#renewing
     const { connection, memberId, routing } = this.#options
     if (connection.state !== 'ready') return
+    await this.#renewing
     await releaseMember(connection, { keys: routing().keys, memberId, illegal: this.#illegal }, { deadlineMs }).catch(
       (error: unknown) => this.#options.onFailed(error),
     )
