@@ -14,14 +14,18 @@ export function writeClientPackage(root: string, outDir: string = join(root, 'di
   const manifest = {
     name: '@keyshift/client',
     version,
-    description: 'Dual-write job store and queue over ioredis that follows the routing document of a Keyshift migration',
+    description:
+      'Dual-write job store and queue over ioredis that follows the routing document of a Keyshift migration',
     license,
     type: 'module',
     engines: { node: '>=20' },
     sideEffects: false,
     main: './client/index.js',
     types: './client/index.d.ts',
-    exports: { '.': { types: './client/index.d.ts', default: './client/index.js' }, './package.json': './package.json' },
+    exports: {
+      '.': { types: './client/index.d.ts', default: './client/index.js' },
+      './package.json': './package.json',
+    },
     peerDependencies: CLIENT_PEERS,
   }
   writeFileSync(join(outDir, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)

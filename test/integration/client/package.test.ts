@@ -1,0 +1,144 @@
+import { execFileSync } from 'node:child_process'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals'
+import { CLIENT_PEERS, writeClientPackage } from '../../../hack/build/client-package.ts'
+import { startTestRedis, type TestRedis } from '../redis/support/redis.ts'
+
+jest.setTimeout(120_000)
+const root = join(import.meta.dirname, '../../..')
+const modules = join(root, 'node_modules')
+const dir = mkdtempSync(join(tmpdir(), 'keyshift-package-'))
+const app = join(dir, 'app')
+const installed = join(app, 'node_modules/@keyshift/client')
+let tarball: string
+let redis: TestRedis
+
+beforeAll(async () => {
+  const out = join(dir, 'client')
+  execFileSync(process.execPath, [join(modules, 'typescript/bin/tsc'), '-p', 'tsconfig.client.json', '--outDir', out], {
+    cwd: root,
+  })
+  writeClientPackage(root, out)
+  const packed = execFileSync('npm', ['pack', '--offline', '--silent', '--pack-destination', dir], { cwd: out })
+  tarball = join(dir, packed.toString().trim())
+  mkdirSync(installed, { recursive: true })
+  execFileSync('tar', ['-xzf', tarball, '-C', installed, '--strip-components', '1'])
+  writeFileSync(join(app, 'package.json'), '{ "type": "module" }')
+  redis = await startTestRedis()
+})
+afterAll(async () => {
+  await redis.stop()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+function peers(ioredis: string): void {
+  for (const [name, from] of [
+    ['ioredis', ioredis],
+    ['prom-client', 'prom-client'],
+  ] as const) {
+    rmSync(join(app, 'node_modules', name), { force: true })
+    symlinkSync(join(modules, from), join(app, 'node_modules', name))
+  }
+}
+
+function files(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+}
+
+test('it is small, has nothing but its peers, and none of the operator or the worker', () => {
+  const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as Record<string, unknown>
+  expect(manifest).toMatchObject({ name: '@keyshift/client', peerDependencies: CLIENT_PEERS })
+  expect(manifest['dependencies']).toBeUndefined()
+  expect(statSync(tarball).size).toBeLessThan(100_000)
+  const imports = new Set<string>()
+  for (const file of files(installed).filter((f) => f.endsWith('.js')))
+    for (const [, from = ''] of readFileSync(file, 'utf8').matchAll(
+      /^(?:import|export)[^'"]*from ['"]([^.'"][^'"]*)['"]/gm,
+    ))
+      imports.add(from.replace(/^node:.*/, 'node'))
+  expect([...imports].sort()).toEqual(['ioredis', 'node', 'prom-client'])
+  expect(readFileSync(join(installed, 'redis/scripts.generated.js'), 'utf8')).not.toMatch(/worker-|control-/)
+})
+
+const USE = `
+import { createKeyshiftClient, Conflict } from '@keyshift/client'
+import { Registry } from 'prom-client'
+const registry = new Registry()
+const client = createKeyshiftClient({
+  legacy: 'ai:job:{job_id}', target: 'ai:job:{workspace_id}:{job_id}', encoding: 'hash',
+  redis: { address: process.env.REDIS }, metrics: { registry },
+})
+await client.ready()
+const jobs = client.forWorkspace('w1')
+await jobs.enqueue('j1', { n: '1' }, { queue: 'q' })
+await jobs.update('j1', { n: '2' }, { expect: { n: '1' } })
+const conflict = await jobs.update('j1', { n: '3' }, { expect: { n: '1' } }).catch((e) => e instanceof Conflict)
+const delivery = await client.queue('q').dequeue()
+const job = await delivery.read()
+await delivery.ack()
+await jobs.delete('j1')
+await client.close()
+console.log(JSON.stringify([conflict, job.value.n, (await registry.metrics()).includes('ai_jobs_total{workspace_id="w1",status="completed"} 1')]))
+`
+
+test.each(['ioredis', 'ioredis5'])('an empty project uses it with %s, and ends by itself after close', (ioredis) => {
+  peers(ioredis)
+  writeFileSync(join(app, 'use.js'), USE)
+  const out = execFileSync(process.execPath, ['use.js'], {
+    cwd: app,
+    env: { ...process.env, REDIS: redis.address, NODE_OPTIONS: '' },
+    timeout: 30_000,
+  })
+  expect(JSON.parse(out.toString())).toEqual([true, '2', true])
+})
+
+test('its types work in a strict TypeScript project and tell hash from json', () => {
+  peers('ioredis')
+  writeFileSync(
+    join(app, 'use.ts'),
+    `
+import { createKeyshiftClient, type Job } from '@keyshift/client'
+import { Redis } from 'ioredis'
+import { Registry } from 'prom-client'
+const common = { legacy: 'a:{job_id}', target: 'a:{w}:{job_id}', redis: { address: 'redis://r/0', Redis }, metrics: { registry: new Registry() } }
+const hash = createKeyshiftClient({ ...common, encoding: 'hash' }).forWorkspace('w')
+const json = createKeyshiftClient({ ...common, encoding: 'json' }).forWorkspace('w')
+export const a: Job<'hash'> | undefined = await hash.get('j')
+export const b: boolean = await json.update('j', (text) => text + ' ')
+export const c: boolean = await hash.update('j', { a: '1' }, { expect: { b: null } })
+// @ts-expect-error a function is for texts
+await hash.update('j', (text: string) => text)
+// @ts-expect-error fields are for hashes
+await json.create('j', { a: '1' })
+// @ts-expect-error a queue is needed
+await hash.enqueue('j', { a: '1' }, {})
+`,
+  )
+  symlinkSync(join(modules, '@types'), join(app, 'node_modules/@types'))
+  const tsc = [
+    join(modules, 'typescript/bin/tsc'),
+    '--module',
+    'nodenext',
+    '--target',
+    'es2022',
+    '--strict',
+    '--noEmit',
+    '--types',
+    'node',
+    'use.ts',
+  ]
+  execFileSync(process.execPath, tsc, { cwd: app })
+})
