@@ -3,7 +3,7 @@ import type { RoutingDocument } from '../protocol/document.ts'
 import { stateText } from './ladder.ts'
 import { inForce } from './publish.ts'
 import { stateOf, type Scene } from './scene.ts'
-import { isoTime } from './time.ts'
+import { isoTime, timeMs } from './time.ts'
 import type { RecordObservation } from './types.ts'
 
 const HISTORY = 20
@@ -37,7 +37,7 @@ export function adoptRecord(
     lastCap: undefined,
     fence: undefined,
     soakEndsAt: undefined,
-    soakRemainingMs: inLegacy ? undefined : record.soak?.remainingMs,
+    soakRemainingMs: inLegacy ? undefined : soakLeft(record),
     soakLengthMs: inLegacy ? undefined : record.soak?.lengthMs,
     soakCountedThrough: inLegacy ? undefined : at,
     history: [
@@ -45,4 +45,10 @@ export function adoptRecord(
       { time: at, from: '-', to: stateText(stateOf(document)), epoch: document.epoch, reason: 'Adopted' },
     ].slice(-HISTORY),
   }
+}
+
+// A soak that ran when it was recorded has earned what was counted by then.
+function soakLeft({ soak }: RecordObservation): number | undefined {
+  const [ends, counted] = [timeMs(soak?.endsAt), timeMs(soak?.countedThrough)]
+  return ends === undefined || counted === undefined ? soak?.remainingMs : Math.max(0, ends - counted)
 }

@@ -28,7 +28,7 @@ export interface View {
 type Gate = (view: View) => Verdict | undefined
 
 /** What must hold for the state in force to be as it shall be, the first gap first. */
-const STATE_GATES: readonly Gate[] = [configMapInPlace, heldWork, converging, preflightDone, proofs, soaking]
+const STATE_GATES: readonly Gate[] = [inPlace, heldWork, converging, preflightDone, proofs, soaking]
 /** What must hold besides before a forward step. */
 const STEP_GATES: readonly Gate[] = [converged, idsFit, checksPass, writersKnown]
 
@@ -50,12 +50,14 @@ function first(gates: readonly Gate[], view: View): Verdict | undefined {
   return undefined
 }
 
-/** The ConfigMap carries the document in force: without it no client can follow. */
-export function configMapInPlace({ scene, status }: View): Verdict | undefined {
+/** Record and ConfigMap carry the document in force: without them neither workers nor clients can follow. */
+export function inPlace({ scene, status, doc }: View): Verdict | undefined {
   const { configMap } = scene.observations
   if (!configMap.known) return verdict('waiting', 'ConfigMapUnknown', configMap.message)
-  if (configMap.value.document === status.routing) return undefined
-  return verdict('moving', 'Publishing', `the routing document of epoch ${status.epoch ?? 0} is being written`)
+  // Templates changed in Legacy have another record, which begins with the document that follows.
+  const recorded = scene.redis.record?.epoch === doc.epoch || doc.controlPrefix !== scene.controlPrefix
+  if (recorded && configMap.value.document === status.routing) return undefined
+  return verdict('moving', 'Publishing', `the routing document of epoch ${doc.epoch} is being written`)
 }
 
 function converging({ status, convergence, doc }: View): Verdict | undefined {

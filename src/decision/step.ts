@@ -6,7 +6,7 @@ import { conclude, type Conclusion } from './conclude.ts'
 import { configMapTrouble } from './config-map.ts'
 import { assessConvergence, type Convergence } from './convergence.ts'
 import { note } from './draft.ts'
-import { configMapInPlace, stateGap, stepGap, type View } from './gates.ts'
+import { inPlace, stateGap, stepGap, type View } from './gates.ts'
 import { noteJobs, progressOf } from './jobs.ts'
 import { compareStates, stateText } from './ladder.ts'
 import { publish } from './publish.ts'
@@ -122,10 +122,10 @@ function holdOf(view: View, wanted: Exclude<Step, { kind: 'rest' }>, gap: Verdic
   const { scene, status, doc } = view
   if (wanted.kind === 'forward') return gap ?? stepGap(view)
   const { configMap } = scene.observations
-  if (wanted.kind === 'abort') return configMap.known ? undefined : configMapInPlace(view)
-  if (mayStepBack(scene, status, doc)) return configMapInPlace(view)
+  if (wanted.kind === 'abort') return configMap.known ? undefined : inPlace(view)
+  if (mayStepBack(scene, status, doc)) return inPlace(view)
   const text = `${stateText(wanted.state)} is next, when the clients run epoch ${doc.epoch} or the join timeout is over`
-  return configMapInPlace(view) ?? verdict('moving', 'SteppingBack', text)
+  return inPlace(view) ?? verdict('moving', 'SteppingBack', text)
 }
 
 function stalledBy({ failed }: Status, state: RoutingState, gap: Verdict | undefined): Verdict | undefined {

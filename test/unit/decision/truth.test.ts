@@ -1,0 +1,339 @@
+import type { SpecInput } from '../../../src/api/schema.ts'
+import type { Status } from '../../../src/api/status.ts'
+import { decide } from '../../../src/decision/decide.ts'
+import type { Observations } from '../../../src/decision/types.ts'
+import { isoTime } from '../../../src/decision/time.ts'
+import {
+  actionOf,
+  actionTypes,
+  clean,
+  condition,
+  conditionText,
+  documentIn,
+  eventReasons,
+  HOUR,
+  LINEAGE,
+  MINUTE,
+  observe,
+  proven,
+  recordOf,
+  redisOf,
+  resourceOf,
+  run,
+  specOf,
+  statusAt,
+  T0,
+  worldOf,
+  type Loose,
+} from './builders.ts'
+
+const now = T0 + MINUTE
+
+function configMap(document?: string): Observations['configMap'] {
+  return { known: true, value: { exists: true, immutable: false, ...(document === undefined ? {} : { document }) } }
+}
+
+describe('the start', () => {
+  test('publishes epoch 1, which routes as before: status, then record, then ConfigMap', () => {
+    const decision = run(undefined, observe())
+    expect(decision.status).toMatchObject({ phase: 'Legacy', step: 0, canaryPercentage: 0, epoch: 1 })
+    expect(documentIn(decision.status)).toMatchObject({ epoch: 1, createTarget: 0, readTarget: 0 })
+    expect(actionTypes(decision)).toEqual(['WriteRecord', 'ApplyConfigMap'])
+    expect(actionOf(decision, 'ApplyConfigMap').document).toBe(decision.status.routing)
+    expect(eventReasons(decision)).toContain('FirstPublished')
+  })
+
+  test('says at once that it is not ready, so that nobody takes it for done', () => {
+    const decision = run(undefined, observe())
+    expect(conditionText(decision, 'Ready')).toBe('False Publishing')
+    expect(conditionText(decision, 'Reconciling')).toBe('True Publishing')
+    expect(decision.status.observedGeneration).toBe(1)
+  })
+
+  test('is made although the resource is paused: it changes nothing for the application', () => {
+    const decision = run(undefined, observe(), { spec: specOf({ paused: true }) })
+    expect(decision.status.epoch).toBe(1)
+    expect(conditionText(decision, 'Paused')).toBe('True Paused')
+  })
+
+  test('waits while the ConfigMap cannot be read: a document might be there', () => {
+    const decision = run(
+      undefined,
+      observe({ configMap: { known: false, reason: 'Forbidden', message: 'may not read' } }),
+    )
+    expect(decision.status.epoch).toBeUndefined()
+    expect(conditionText(decision, 'Ready')).toBe('False ConfigMapUnknown')
+  })
+
+  test('raises no fence by itself', () => {
+    const first = run(undefined, observe()).status
+    const decision = run(first, worldOf(first, {}, { members: [] }))
+    expect(actionTypes(decision)).not.toContain('RaiseFence')
+  })
+})
+
+describe('what lies behind is written again from what lies ahead, with an Adopted event', () => {
+  const ahead = statusAt('ReadRouting', {
+    epoch: 8,
+    percent: 50,
+    over: { evidence: { ...proven('verifiedTarget'), baseEpoch: 6 } },
+  })
+  const behind = statusAt('DualWrite', { epoch: 7 })
+
+  test('O4: a status that was lost goes on from the record', () => {
+    const decision = run(undefined, worldOf(ahead))
+    expect(decision.status).toMatchObject({
+      phase: 'ReadRouting',
+      epoch: 8,
+      routing: ahead.routing,
+      evidence: ahead.evidence,
+      templates: ['t1'],
+    })
+    expect(eventReasons(decision)).toContain('Adopted')
+    expect(decision.status.history?.at(-1)).toMatchObject({ from: '-', to: 'ReadRouting 50 %', reason: 'Adopted' })
+  })
+
+  test('O4: a status of two epochs ago goes on from the record, and its epoch never falls', () => {
+    const old = statusAt('DualWrite', { epoch: 6, percent: 50, over: { purged: 'x', previous: undefined } })
+    const decision = run(old, worldOf(ahead))
+    expect(decision.status).toMatchObject({ epoch: 8, phase: 'ReadRouting', purged: 'x' })
+    expect(decision.status.previous).toBeUndefined()
+  })
+
+  test('an adopted soak keeps what was recorded as left, and its epoch converges anew', () => {
+    const held = statusAt('ReadRouting', {
+      epoch: 8,
+      percent: 50,
+      over: { evidence: ahead.evidence, soakEndsAt: undefined, soakRemainingMs: 5 * MINUTE, soakLengthMs: 24 * HOUR },
+    })
+    const { status } = run(undefined, worldOf(held), { now })
+    expect(status).toMatchObject({ convergedAt: isoTime(now), soakEndsAt: isoTime(now + 5 * MINUTE) })
+  })
+
+  test('a soak that was running goes on from what it had earned', () => {
+    const running = statusAt('ReadRouting', {
+      epoch: 8,
+      percent: 50,
+      over: {
+        evidence: ahead.evidence,
+        soakLengthMs: 24 * HOUR,
+        soakEndsAt: isoTime(T0 + HOUR),
+        soakCountedThrough: isoTime(T0 + 20 * MINUTE),
+      },
+    })
+    const { status } = run(undefined, worldOf(running, {}, { members: [] }), { now })
+    expect(status).toMatchObject({ soakRemainingMs: 40 * MINUTE, soakCountedThrough: isoTime(now) })
+    expect(status.soakEndsAt).toBeUndefined()
+  })
+
+  test('an adopted record says whether its epoch is an abort', () => {
+    const aborted = statusAt('DualWrite', { epoch: 8, over: { abort: true } })
+    expect(run(undefined, worldOf(aborted)).status.abort).toBe(true)
+  })
+
+  test('an adopted Legacy has no soak', () => {
+    const legacy = statusAt('Legacy', { epoch: 8, over: { templates: undefined } })
+    const { status } = run(undefined, worldOf(legacy, {}, { members: [] }))
+    expect(status.soakCountedThrough).toBeUndefined()
+    expect(status.templates).toBeUndefined()
+  })
+
+  test('an adopted fence is confirmed anew before anything is built on it', () => {
+    const decision = run(undefined, worldOf(ahead, {}, { fence: 7 }), { spec: specOf({ targetPhase: 'ReadRouting' }) })
+    expect(actionOf(decision, 'RaiseFence').epoch).toBe(7)
+  })
+
+  test('a record that a failover took back is written again from status', () => {
+    const decision = run(ahead, worldOf(ahead, {}, { record: recordOf(behind) }))
+    expect(actionOf(decision, 'WriteRecord')).toMatchObject({ epoch: 8, document: ahead.routing })
+    expect(eventReasons(decision)).toContain('Adopted')
+    expect(decision.status.epoch).toBe(8)
+  })
+
+  test('a record that is gone is written again, and the fence raised to what was confirmed', () => {
+    const decision = run(ahead, worldOf(ahead, {}, { record: undefined, fence: undefined }))
+    expect(actionTypes(decision)).toEqual(expect.arrayContaining(['WriteRecord', 'RaiseFence']))
+    expect(actionOf(decision, 'RaiseFence').epoch).toBe(7)
+  })
+
+  test.each<[string, string | undefined]>([
+    ['an old document', behind.routing],
+    ['no document', undefined],
+    ['a text that is no document', '{}'],
+  ])('%s in the ConfigMap is written over', (_, document) => {
+    const decision = run(ahead, worldOf(ahead, { configMap: configMap(document) }))
+    expect(actionTypes(decision)).toEqual(['ApplyConfigMap'])
+    expect(conditionText(decision, 'Ready')).toBe('False Publishing')
+  })
+
+  test('a status whose document was stripped goes on from the record', () => {
+    const stripped = clean<Status>({ ...ahead, routing: undefined })
+    expect(run(stripped, worldOf(ahead)).status.routing).toBe(ahead.routing)
+  })
+
+  test.each<[string, Partial<ReturnType<typeof recordOf>>]>([
+    ['evidence', { evidence: { ...proven(), baseEpoch: 6 } }],
+    ['soak', { soak: {} }],
+    ['templates', { templates: [] }],
+    ['abort', { abort: true }],
+    ['document text', { document: 'x' }],
+  ])('the record follows status in its %s too, without a word', (_, over) => {
+    const decision = run(ahead, worldOf(ahead, {}, { record: recordOf(ahead, over) }))
+    expect(actionOf(decision, 'WriteRecord').reason).toBe('Account')
+    expect(eventReasons(decision)).not.toContain('Adopted')
+  })
+
+  test('a record that says nothing of soak or evidence is completed', () => {
+    const { evidence: _e, soak: _s, ...bare } = recordOf(behind)
+    expect(actionTypes(run(behind, worldOf(behind, {}, { record: bare })))).toContain('WriteRecord')
+  })
+})
+
+describe('state that contradicts itself is StateConflict: nothing is published until a person adopts an epoch', () => {
+  const status = statusAt('DualWrite', { epoch: 7, percent: 50 })
+  const other = statusAt('DualWrite', { epoch: 7, percent: 10 })
+  const higher = statusAt('ReadRouting', { epoch: 9, percent: 50 })
+  const world = (redis: Loose<Parameters<typeof redisOf>[0]>, over: Partial<Observations> = {}) =>
+    worldOf(status, over, redis as Parameters<typeof redisOf>[0])
+  const moved: Partial<SpecInput> = { redis: { address: 'redis://elsewhere:6379/0' } }
+
+  test.each<[string, Status | undefined, Observations, RegExp, Partial<SpecInput>?]>([
+    ['equal epochs with other documents', status, world({ record: recordOf(other) }), /different documents of epoch 7/],
+    [
+      'O4: a record of another cluster',
+      status,
+      world({ record: recordOf(status, { cluster: 'c2' }) }),
+      /another cluster \(c2\)/,
+    ],
+    [
+      'D8: a second resource on the same keys',
+      undefined,
+      world({ record: recordOf(status, { owner: 'other/jobs' }) }),
+      /managed by other\/jobs/,
+    ],
+    ['a fence above status and record', status, world({ fence: 8 }), /fence in Redis stands at 8, above epoch 7/],
+    [
+      'a fence without any document',
+      undefined,
+      observe({ redis: { known: true, value: redisOf({ fence: 3 }) } }),
+      /no routing document is left/,
+    ],
+    [
+      'a document in the ConfigMap above both',
+      status,
+      world({}, { configMap: configMap(higher.routing) }),
+      /holds epoch 9, above epoch 7/,
+    ],
+    [
+      'a document in the ConfigMap alone',
+      undefined,
+      observe({ configMap: configMap(higher.routing) }),
+      /above epoch 0/,
+    ],
+    [
+      'a record ahead that cannot be read',
+      status,
+      world({ record: recordOf(status, { epoch: 9, document: 'x' }) }),
+      /holds no document that can be read/,
+    ],
+    [
+      'a lost status and a record that cannot be read',
+      undefined,
+      world({ record: recordOf(status, { document: 'x' }) }),
+      /no routing document is left|that can be read/,
+    ],
+    [
+      'a Redis elsewhere without the record',
+      status,
+      world({ record: undefined, fence: undefined }),
+      /redis.address has changed/,
+      moved,
+    ],
+    [
+      'a Redis elsewhere with an older record',
+      status,
+      world({ record: recordOf(statusAt('Legacy', { epoch: 6 })), fence: 5 }),
+      /redis.address has changed/,
+      moved,
+    ],
+  ])('%s', (_, before, observations, message, spec = {}) => {
+    const decision = run(before, observations, { spec: specOf(spec) })
+    expect(conditionText(decision, 'Stalled')).toBe('True StateConflict')
+    expect(decision.status.message).toMatch(message)
+    expect(decision.actions).toEqual([])
+    expect(decision.status.epoch).toBe(before?.epoch)
+    expect(decision.status.redisSeen).toEqual(before?.redisSeen)
+  })
+
+  test('a Redis elsewhere that holds the same record goes on', () => {
+    const decision = run(status, worldOf(status), { spec: specOf(moved) })
+    expect(conditionText(decision, 'Stalled')).toMatch(/^False/)
+    expect(decision.status.redisSeen?.address).toBe('redis://elsewhere:6379/0')
+  })
+
+  test('the epoch offered, once it stands in the annotation, goes on above everything seen', () => {
+    const observations = world({ record: recordOf(higher, { owner: 'other/jobs' }), fence: 12 })
+    const held = run(status, observations)
+    expect(held.status.message).toContain('keyshift.dev/adopt-epoch: "12"')
+    const decision = run(status, observations, { annotations: { 'keyshift.dev/adopt-epoch': '12' } })
+    expect(decision.status).toMatchObject({ epoch: 13, phase: 'ReadRouting', canaryPercentage: 50 })
+    expect(actionOf(decision, 'WriteRecord')).toMatchObject({ epoch: 13, takeOver: true })
+    expect(actionTypes(decision)).toContain('ApplyConfigMap')
+    expect(eventReasons(decision)).toContain('Adopted')
+    // Nothing that was proven before is believed, and nothing is taken back without convergence.
+    expect(decision.status.evidence).toEqual({ lineage: LINEAGE, baseEpoch: 13 })
+    expect(decision.status.previous).toBeUndefined()
+  })
+
+  test('any other epoch in the annotation changes nothing', () => {
+    const observations = world({ fence: 12 })
+    const decision = run(status, observations, { annotations: { 'keyshift.dev/adopt-epoch': '7' } })
+    expect(conditionText(decision, 'Stalled')).toBe('True StateConflict')
+  })
+
+  test('of equal epochs the document of the record is adopted: workers obey it', () => {
+    const decision = run(status, world({ record: recordOf(other) }), {
+      annotations: { 'keyshift.dev/adopt-epoch': '7' },
+    })
+    expect(decision.status).toMatchObject({ epoch: 8, canaryPercentage: 10 })
+  })
+
+  test('an adopted epoch waits where the ConfigMap cannot be read', () => {
+    const decision = run(status, world({ fence: 12 }, { configMap: { known: false, reason: 'x', message: 'no' } }), {
+      annotations: { 'keyshift.dev/adopt-epoch': '12' },
+    })
+    expect(conditionText(decision, 'Ready')).toBe('False ConfigMapUnknown')
+  })
+
+  test('a conflict that was resolved is forgotten', () => {
+    const stale = run(status, world({ fence: 12 })).status
+    const decision = run(stale, worldOf(status))
+    expect(condition(decision, 'Stalled').status).toBe('False')
+  })
+})
+
+describe('the fence', () => {
+  const status = statusAt('DualWrite', { epoch: 7, percent: 50, over: { fence: 6 } })
+
+  test('is asserted again where a failover took it back', () => {
+    expect(actionOf(run(status, worldOf(status, {}, { fence: 4 })), 'RaiseFence').epoch).toBe(6)
+    expect(actionOf(run(status, worldOf(status, {}, { fence: undefined })), 'RaiseFence').epoch).toBe(6)
+  })
+
+  test('raised but not yet in status is confirmed', () => {
+    expect(actionOf(run(status, worldOf(status, {}, { fence: 7 })), 'RaiseFence').epoch).toBe(7)
+  })
+
+  test('in place is left alone', () => {
+    expect(actionTypes(run(status, worldOf(status)))).not.toContain('RaiseFence')
+  })
+})
+
+test('a resource under deletion is frozen: whatever lies behind stays behind', () => {
+  const status = statusAt('DualWrite')
+  const resource = resourceOf(specOf(), status, { deletionTimestamp: isoTime(now) })
+  const decision = decide(resource, worldOf(status, { configMap: configMap() }), now)
+  expect(decision).toMatchObject({ status, actions: [], events: [], wantsLive: false })
+  const { status: _none, ...bare } = resource
+  expect(decide(bare, observe(), now).status).toEqual({})
+})
