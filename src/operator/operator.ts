@@ -44,7 +44,7 @@ export interface OperatorOptions {
   readonly election?: Pick<ElectorOptions, 'leaseDurationMs' | 'renewDeadlineMs' | 'retryPeriodMs'>
 }
 
-const CRD_RETRY_MS = 5000
+const CRD_RETRY_MS = 2000
 /** Many changes of one rollout become one pass, ms. */
 const GATHER_CHANGES_MS = 100
 

@@ -1,3 +1,4 @@
+import type { Reason } from '../api/reasons.ts'
 import { keysOf, type JobKeyMigration } from '../api/resource.ts'
 import { SpecSchema } from '../api/schema.ts'
 import type { Status } from '../api/status.ts'
@@ -79,7 +80,7 @@ export class Reconciler {
   async #obstacle(
     resource: JobKeyMigration,
     signal: AbortSignal,
-  ): Promise<{ readonly reason: string; readonly message: string } | undefined> {
+  ): Promise<{ readonly reason: Reason; readonly message: string } | undefined> {
     const crd = await this.#deps.crd.read(signal)
     if (crd.state === 'outdated') return { reason: 'CRDOutdated', message: outdatedMessage(crd.missing) }
     const spec = SpecSchema.safeParse(resource.spec)
@@ -177,7 +178,7 @@ export class Reconciler {
     }
   }
 
-  async #stall(resource: JobKeyMigration, reason: string, message: string, signal: AbortSignal): Promise<void> {
+  async #stall(resource: JobKeyMigration, reason: Reason, message: string, signal: AbortSignal): Promise<void> {
     const { client, clock, metrics, log } = this.#deps
     const { namespace, name, resourceVersion } = resource.metadata
     const status = stalledStatus(resource, reason, message, clock.now())

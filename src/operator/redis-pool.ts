@@ -1,6 +1,12 @@
 import type { Spec } from '../api/schema.ts'
 import { CONNECTION_NAME } from '../protocol/control-keys.ts'
-import { Connection, formatRedisAddress, type Credentials, type RedisAddress } from '../redis/connection.ts'
+import {
+  Connection,
+  formatRedisAddress,
+  type ConnectionState,
+  type Credentials,
+  type RedisAddress,
+} from '../redis/connection.ts'
 import { resolveRedis } from './address.ts'
 import { SecretMissing, type SecretReader } from './secrets.ts'
 
@@ -74,6 +80,25 @@ export class RedisPool {
       throw new SecretMissing(`Secret ${name} in namespace ${namespace} has no key "password": add it`)
     return { version: secret.version, credentials: { username: secret.get('username')?.trim(), password } }
   }
+}
+
+/**
+ * Resolves when the connection is up. One that has just failed is told at once: it goes on trying by itself, and a pass must not
+ * wait for it. @throws NotReady with the cause
+ */
+export async function usable(connection: Connection, limitMs: number): Promise<void> {
+  connection.connect()
+  const tried = new Promise<void>((resolve) => {
+    const settled = (state: ConnectionState): boolean => state !== 'connecting' && state !== 'idle'
+    if (settled(connection.state)) return resolve()
+    const remove = connection.onState((state) => {
+      if (!settled(state)) return
+      remove()
+      resolve()
+    })
+  })
+  await Promise.race([tried, connection.ready({ deadlineMs: limitMs })])
+  await connection.ready({ deadlineMs: 1 })
 }
 
 function openConnection(address: RedisAddress, credentials: () => Promise<Credentials | undefined>): Connection {

@@ -15,7 +15,7 @@ import type { KubeObject, Pod } from '../../kube/types.ts'
 import { WORK_KINDS } from '../../protocol/work.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { NamespaceCaches } from '../namespace-cache.ts'
-import type { RedisPool } from '../redis-pool.ts'
+import { usable, type RedisPool } from '../redis-pool.ts'
 import type { WatchHealth } from '../watch-health.ts'
 import type { Checks } from './checks.ts'
 import { observeConfigMap } from './config-map.ts'
@@ -38,6 +38,7 @@ export interface GatherDeps {
 
 /** CLIENT LIST grows with the application: between steps the writers are looked for this often, ms. */
 const WRITERS_FRESH_MS = 15_000
+const CONNECT_LIMIT_MS = 6000
 const SYNC_LIMIT_MS = 10_000
 
 /** Builds what the decision sees. Only reads. */
@@ -142,6 +143,7 @@ export class Gatherer {
     try {
       const { pool, clock } = this.#deps
       const connection = await pool.connectionFor(key, resource.metadata.namespace, resource.spec.redis)
+      await usable(connection, CONNECT_LIMIT_MS)
       const known = this.#writers.get(key)
       const fresh = !live && known !== undefined && clock.monotonic() - known.at < WRITERS_FRESH_MS
       const value = await observeRedis(connection, resource, fresh ? known.value : undefined)

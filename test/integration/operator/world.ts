@@ -21,6 +21,7 @@ import { controlKeys, type ControlKeys, type MemberRecord } from '../../../src/p
 import { parseDocument, ROUTING_FILE, type RoutingDocument } from '../../../src/protocol/document.ts'
 import { controlPrefix } from '../../../src/protocol/templates.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
+import { record, type Recorder } from './recorder.ts'
 import { startTestCluster, until, type TestCluster } from '../kube/control-plane.ts'
 
 export { START_LIMIT_MS, until } from '../kube/control-plane.ts'
@@ -65,24 +66,34 @@ export async function startWorld(): Promise<World> {
 export interface RunningOperator {
   readonly operator: Operator
   readonly lines: string[]
+  /** What it asks of the API server. */
+  readonly requests: Recorder
   readonly registry: Registry
+  /** Passes that ended well so far. */
+  passes(): Promise<number>
   stop(): Promise<void>
 }
 
 /** The operator's parts in this process, as main.ts puts them together. */
-export function runOperator(world: World, changes: Partial<OperatorOptions> = {}): RunningOperator {
+export function runOperator(
+  world: World,
+  namespace: string,
+  changes: Partial<OperatorOptions> = {},
+  connection = world.cluster.connection,
+): RunningOperator {
   const lines: string[] = []
   const registry = new Registry()
   const stop = new AbortController()
+  const requests = record(createKubeClient(connection))
   const operator = new Operator({
-    client: createKubeClient(world.cluster.connection),
+    client: requests.client,
     clock: systemClock,
     decide,
     log: collect(lines),
     metrics: createOperatorMetrics(registry),
     addSecret: () => undefined,
-    namespaces: [],
-    lease: { namespace: 'default', name: 'keyshift-operator' },
+    namespaces: [namespace],
+    lease: { namespace, name: 'keyshift-operator' },
     identity: leaderIdentity('test'),
     instance: 'test',
     image: 'keyshift:test',
@@ -96,7 +107,12 @@ export function runOperator(world: World, changes: Partial<OperatorOptions> = {}
   return {
     operator,
     lines,
+    requests,
     registry,
+    async passes() {
+      const text = await registry.metrics()
+      return Number(/^keyshift_reconcile_seconds_count\{result="ok"\} (\d+)$/m.exec(text)?.[1] ?? 0)
+    },
     async stop() {
       stop.abort()
       await running

@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import type { KubeClient } from '../../../src/kube/client.ts'
+import { JOBS } from '../../../src/kube/resources.ts'
+import type { Container, Job } from '../../../src/kube/types.ts'
+
+const SOURCES = join(import.meta.dirname, '../../../src')
+
+/** Stands in for Job controller and kubelet: runs the worker program of each Job as a child and writes the Job's status. */
+export class JobRunner {
+  readonly #client: KubeClient
+  readonly #namespace: string
+  readonly #taken = new Set<string>()
+  readonly #running = new Set<Promise<void>>()
+  /** Names of Jobs in the order in which they ended. */
+  readonly ended: string[] = []
+  /** True: new Jobs wait. */
+  hold = false
+
+  constructor(client: KubeClient, namespace: string) {
+    this.#client = client
+    this.#namespace = namespace
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const { items } = await this.#client.list<Job>(JOBS, { namespace: this.#namespace })
+      for (const job of items) {
+        const uid = job.metadata.uid ?? ''
+        if (this.hold || job.spec?.suspend === true || this.#taken.has(uid)) continue
+        this.#taken.add(uid)
+        const work = this.#execute(job, signal).finally(() => this.#running.delete(work))
+        this.#running.add(work)
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+    await Promise.all(this.#running)
+  }
+
+  async #execute(job: Job, signal: AbortSignal): Promise<void> {
+    const [container] = job.spec?.template.spec.containers ?? []
+    const command =
+      (container?.['command'] as string[])[1]?.replace('/app/dist/app', SOURCES).replace(/js$/, 'ts') ?? ''
+    const startTime = new Date().toISOString()
+    const child = spawn(process.execPath, [command], {
+      env: { ...envOf(container), KEYSHIFT_TERMINATION_LOG: '/dev/null' },
+      stdio: 'ignore',
+    })
+    const kill = () => void child.kill('SIGKILL')
+    signal.addEventListener('abort', kill)
+    const [code] = (await once(child, 'exit')) as [number | null]
+    signal.removeEventListener('abort', kill)
+    if (signal.aborted) return
+    await this.#finish(job, code === 0, startTime)
+    this.ended.push(job.metadata.name ?? '')
+  }
+
+  async #finish(job: Job, complete: boolean, startTime: string): Promise<void> {
+    const now = new Date().toISOString()
+    const condition = (type: string) => ({
+      type,
+      status: 'True',
+      reason: 'Test',
+      message: '',
+      lastProbeTime: now,
+      lastTransitionTime: now,
+    })
+    const status = complete
+      ? {
+          startTime,
+          completionTime: now,
+          succeeded: 1,
+          conditions: [condition('SuccessCriteriaMet'), condition('Complete')],
+        }
+      : { startTime, failed: 1, conditions: [condition('FailureTarget'), condition('Failed')] }
+    const ref = { namespace: this.#namespace, name: job.metadata.name ?? '' }
+    const { metadata } = await this.#client.get<Job>(JOBS, ref)
+    await this.#client.patchStatus(JOBS, ref, status, metadata.resourceVersion ?? '')
+  }
+}
+
+function envOf(container: Container | undefined): Record<string, string> {
+  const env = (container?.['env'] ?? []) as { name: string; value?: string }[]
+  return Object.fromEntries(env.map(({ name, value }) => [name, value ?? '']))
+}
