@@ -113,6 +113,8 @@ export function progressOf(scene: Scene, status: Status): string | undefined {
 
 function stateText(account: WorkAccount, job: JobObservation | undefined): string | undefined {
   if (account.state === 'Waiting' || account.state === 'Held') return account.state
+  // Its result counts from then on, also where the Job is deleted before it ends.
+  if (account.state === 'Recorded') return 'Succeeded'
   if (job === undefined) return isOpen(account) ? account.state : undefined
   return job.suspended && job.state === 'Active' ? 'Suspended' : job.state
 }
