@@ -109,7 +109,7 @@ export class Engine {
   #attempt(op: Operation, routing: Routing, left: number, signal: AbortSignal | undefined): Promise<Answer> {
     const done = this.#inflight.begin(routing.epoch)
     this.#metrics.operation(routing.name, op.name)
-    const sent = op.send(routing, this.#connection, { deadlineMs: left }).finally(done)
+    const sent = (async () => op.send(routing, this.#connection, { deadlineMs: left }))().finally(done)
     return op.read && signal !== undefined ? orAborted(sent, signal) : sent
   }
 }

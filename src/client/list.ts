@@ -1,11 +1,14 @@
 import { performance } from 'node:perf_hooks'
 import { classifyKey, legacyKey, scanPattern, targetKey } from '../protocol/templates.ts'
-import { listPage } from '../redis/scripts.ts'
+import { Refused, UnknownOutcome } from '../redis/errors.ts'
+import { listPage, text } from '../redis/scripts.ts'
 import type { Context } from './context.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Routing } from './routing.ts'
 import type { Encoding, Job, OperationOptions } from './types.ts'
 import { readJob } from './value.ts'
+
+const MAX_RESTARTS = 10
 
 interface Candidate {
   readonly jobId: string
@@ -26,30 +29,66 @@ export async function* listJobs<E extends Encoding>(
   if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > 1000)
     throw new InvalidArgument('pageSize must be a whole number from 1 to 1000')
   const seen = new Set<string>()
-  let cursor = '0'
+  const scan = new Scan(context, pageSize, deadlineMs)
   do {
     signal?.throwIfAborted()
-    const [next, names] = await scan(context, cursor, pageSize, deadlineMs)
-    cursor = next
-    for (const jobs of chunks(names, pageSize))
-      for (const job of await readPage(context, encoding, workspaceId, jobs, options)) {
+    const names = await scan.next()
+    for (const page of chunks(names, pageSize))
+      for (const job of await readPage(context, encoding, workspaceId, page, options)) {
         if (seen.has(job.jobId)) continue
         seen.add(job.jobId)
         yield job
       }
-  } while (cursor !== '0')
+  } while (!scan.done)
 }
 
-async function scan(context: Context, cursor: string, count: number, deadlineMs: number): Promise<[string, string[]]> {
-  const end = performance.now() + deadlineMs
-  for (;;) {
-    try {
-      const args = ['SCAN', cursor, 'MATCH', scanPattern(context.templates), 'COUNT', count] as const
-      return (await context.connection.call(args, { deadlineMs: end - performance.now() })) as [string, string[]]
-    } catch (error) {
-      // Repeating is safe, but a cursor is good only for the process that gave it.
-      if (cursor !== '0' || performance.now() >= end) throw error
+/** A SCAN from its beginning to its end. A cursor is good only for the process that gave it: a new socket begins again. */
+class Scan {
+  readonly #context: Context
+  readonly #count: number
+  readonly #deadlineMs: number
+  #cursor = '0'
+  #generation = -1
+  #restarts = 0
+  done = false
+
+  constructor(context: Context, count: number, deadlineMs: number) {
+    this.#context = context
+    this.#count = count
+    this.#deadlineMs = deadlineMs
+  }
+
+  async next(): Promise<string[]> {
+    const { connection, templates } = this.#context
+    const end = performance.now() + this.#deadlineMs
+    for (;;) {
+      if (connection.generation !== this.#generation) this.#restart()
+      try {
+        const args = ['SCAN', this.#cursor, 'MATCH', scanPattern(templates), 'COUNT', this.#count] as const
+        const reply = await connection.call(args, { deadlineMs: end - performance.now() })
+        if (!Array.isArray(reply) || !Array.isArray(reply[1])) {
+          connection.distrust('a reply did not belong to its call')
+          continue
+        }
+        // The socket was another one by the time the cursor was sent.
+        if (this.#cursor !== '0' && connection.generation !== this.#generation) continue
+        this.#generation = connection.generation
+        this.#cursor = text(reply[0])
+        this.done = this.#cursor === '0'
+        return reply[1].map(text)
+      } catch (error) {
+        // Repeating is safe; a refusal stays one.
+        if (error instanceof Refused || performance.now() >= end) throw error
+      }
     }
+  }
+
+  #restart(): void {
+    if (this.#cursor === '0') return
+    this.#cursor = '0'
+    this.#restarts += 1
+    if (this.#restarts > MAX_RESTARTS)
+      throw new UnknownOutcome(`the connection was lost ${MAX_RESTARTS} times during one list`)
   }
 }
 

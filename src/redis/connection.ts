@@ -50,6 +50,7 @@ export class Connection {
   #session: Session | undefined
   #state: ConnectionState = 'idle'
   readonly #closed = new AbortController()
+  #generation = 0
   #failures = 0
   #retryTimer: NodeJS.Timeout | undefined
   #lastError: Error | undefined
@@ -60,6 +61,11 @@ export class Connection {
 
   get state(): ConnectionState {
     return this.#state
+  }
+
+  /** Counts the sockets: what a server process gave (a SCAN cursor) may mean nothing to the next one. */
+  get generation(): number {
+    return this.#generation
   }
 
   /** Why the last connection or attempt ended; undefined once connected. */
@@ -214,6 +220,7 @@ export class Connection {
       this.#session = session
       session.onLost((error) => this.#lose(session, error))
       if (session.lost) return
+      this.#generation += 1
       this.#failures = 0
       this.#setState('ready')
       this.#wake()

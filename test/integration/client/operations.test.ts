@@ -201,7 +201,7 @@ describe.each(STATES)('in $name', (state) => {
       for (let i = 0; i < 150; i += 1) {
         const workspace = i % 3 === 0 ? OTHERS : MINE
         const text = textOf('x').replace(MINE, workspace)
-        await client.forWorkspace(workspace).create(`list${i}`, (encoding === 'hash' ? { a: 'x' } : text) as never)
+        await client.forWorkspace(workspace).create(`list${i}`, encoding === 'hash' ? { a: 'x' } : text)
         made[workspace].add(`list${i}`)
       }
       await world.redis.raw.hset('ai:job:foreign:progress', { percent: '5' })

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { Counter, Registry } from 'prom-client'
 import { makeMetrics } from '../../../src/client/metrics.ts'
-import type { MetricsOptions } from '../../../src/client/types.ts'
 
 const none = async (): Promise<ReadonlyMap<string, number>> => new Map()
 /** Lines of the page, without help, by series. */
@@ -114,10 +113,10 @@ describe('metrics', () => {
       cpSync(join(modules, 'prom-client'), join(dir, 'node_modules/prom-client'), { recursive: true })
       for (const name of ['tdigest', 'bintrees', '@opentelemetry'])
         symlinkSync(join(modules, name), join(dir, 'node_modules', name))
-      const other = createRequire(join(dir, 'x.js'))('prom-client') as typeof import('prom-client')
+      const other = createRequire(join(dir, 'x.js'))('prom-client') as { Registry: typeof Registry }
       const registry = new other.Registry()
       expect(registry).not.toBeInstanceOf(Registry)
-      const metrics = makeMetrics({ registry } as unknown as MetricsOptions, async () => new Map([['w1', 2]]))
+      const metrics = makeMetrics({ registry }, async () => new Map([['w1', 2]]))
       metrics.job('w1', 'created')
       metrics.latency('w1', 0.2)
       const series = await page(registry)

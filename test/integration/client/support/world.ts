@@ -37,7 +37,7 @@ export class World {
       podName: 'api-1',
       pollMs: 50,
       ...more,
-    } as ClientOptions<E>)
+    })
     this.#clients.push(client)
     return client
   }
