@@ -41,6 +41,10 @@ export async function startLocal({
     signal.throwIfAborted()
     await importImages(cluster.value, built.value, log)
     const [keyshift = '', redis = '', prometheus = ''] = built.value.map((image) => image.name)
+    // So that the manifests under examples/ can be applied as they are.
+    await cluster.value.tagImage(keyshift, 'keyshift:local')
+    await cluster.value.tagImage(redis, 'redis:7')
+    await cluster.value.tagImage(prometheus, 'prom/prometheus:v2')
     return { cluster: cluster.value, images: { keyshift, redis, prometheus } }
   } catch (error) {
     await cluster.value.stop()

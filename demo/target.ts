@@ -40,8 +40,8 @@ export function localTarget(cluster: Cluster): Target {
       return { host, port }
     },
     howToReach: [
-      `export KUBECONFIG=${cluster.kubeconfigPath}`,
-      `node hack/cluster/main.ts kubectl ${cluster.name} get jkm -A`,
+      `export KUBECONFIG=${cluster.shell.KUBECONFIG} PATH=${cluster.shell.PATH}:$PATH`,
+      'kubectl get jkm -A',
     ],
     disconnect: () => {},
   }

@@ -11,10 +11,14 @@ export type Cluster = {
   name: string
   layout: Layout
   kubeconfigPath: string
+  /** What a shell needs for kubectl and helm of the cluster's versions. */
+  shell: { KUBECONFIG: string; PATH: string }
   /** Standard output; a code other than 0 throws CommandError with what it said. */
   kubectl: (args: readonly string[], options?: CommandOptions) => Promise<string>
   helm: (args: readonly string[], options?: CommandOptions) => Promise<string>
   importImage: (tar: string) => Promise<void>
+  /** Lets manifests name an imported image in another way, such as `redis:7`. */
+  tagImage: (name: string, alias: string) => Promise<void>
   /** Ends and removes all of it. */
   stop: () => Promise<void>
 }
@@ -27,9 +31,11 @@ export function handleFor(layout: Layout, folders: Folders, stop: () => Promise<
     name: layout.name,
     layout,
     kubeconfigPath: layout.kubeconfig,
+    shell: { KUBECONFIG: layout.kubeconfig, PATH: `${folders.kube}:${folders.tools}` },
     kubectl: (args, options = {}) => run(join(folders.kube, 'kubectl'), args, { env, ...options }),
     helm: (args, options = {}) => run(join(folders.tools, 'helm'), args, { env, limitMs: 600_000, ...options }),
     importImage: (tar) => importImage(layout, tar),
+    tagImage: (name, alias) => tagImage(layout, name, alias),
     stop,
   }
 }
@@ -52,16 +58,20 @@ export function clusterEnv(layout: Layout): NodeJS.ProcessEnv {
 
 export async function importImage(layout: Layout, tar: string): Promise<void> {
   const snapshotter = readFileSync(join(layout.root, 'snapshotter'), 'utf8')
-  const args = [
-    '--address',
-    layout.containerdSocket,
-    '-n',
-    'k8s.io',
-    'images',
-    'import',
-    '--snapshotter',
-    snapshotter,
-    tar,
-  ]
-  await run(programPath('ctr'), args, { limitMs: 300_000 })
+  await images(layout, ['import', '--snapshotter', snapshotter, tar])
+}
+
+async function tagImage(layout: Layout, name: string, alias: string): Promise<void> {
+  const names = (await images(layout, ['list', '--quiet'])).split('\n')
+  const full = names.find((line) => line.endsWith(`/${name}`))
+  if (full === undefined) throw new Error(`no image ${name} in cluster '${layout.name}': import it first`)
+  // Short names stand for the default registry's library: its name comes from the one that the import gave.
+  const registry = full.slice(0, full.indexOf('/'))
+  const path = alias.includes('/') ? alias : `library/${alias}`
+  await images(layout, ['tag', '--force', full, `${registry}/${path}`])
+}
+
+function images(layout: Layout, args: readonly string[]): Promise<string> {
+  const command = ['--address', layout.containerdSocket, '-n', 'k8s.io', 'images', ...args]
+  return run(programPath('ctr'), command, { limitMs: 300_000 })
 }
