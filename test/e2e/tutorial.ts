@@ -42,7 +42,7 @@ export function tutorial(stand: () => Stand): void {
             () => undefined,
           )
           const notes = await events(stand(), NAMESPACE, 'ai-jobs')
-          throw new Error(`${String(error)}\n${JSON.stringify({ state, notes }, null, 1)}`)
+          throw new Error(JSON.stringify({ state, notes }, null, 1), { cause: error })
         }
       },
       700_000,
