@@ -175,7 +175,7 @@ export class App {
       metadata: { name: 'jobs', namespace: this.namespace },
       spec,
     }
-    await this.client.apply(MIGRATIONS, resource as KubeObject, { fieldManager: 'test', force: true })
+    await this.client.apply(MIGRATIONS, resource, { fieldManager: 'test', force: true })
   }
 
   async resource(): Promise<JobKeyMigration> {

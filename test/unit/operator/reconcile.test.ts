@@ -1,0 +1,245 @@
+import type { JobKeyMigration } from '../../../src/api/resource.ts'
+import type { Status } from '../../../src/api/status.ts'
+import type { Action, Decision, Observations } from '../../../src/decision/types.ts'
+import type { KubeClient } from '../../../src/kube/client.ts'
+import { KubeError } from '../../../src/kube/errors.ts'
+import type { CrdState } from '../../../src/operator/crd.ts'
+import type { ActionResult } from '../../../src/operator/execute/execute.ts'
+import { Reconciler, type ReconcilerDeps } from '../../../src/operator/reconcile.ts'
+import type { Logger } from '../../../src/platform/logger.ts'
+import { FakeClock } from '../runtime/fake-clock.ts'
+import { resource } from './objects.ts'
+
+const silent: Logger = {
+  error: () => undefined,
+  warn: () => undefined,
+  info: () => undefined,
+  debug: () => undefined,
+  child: () => silent,
+}
+const OBSERVED = { cluster: 'c' } as Observations
+const ACTION: Action = { type: 'MarkBackfilled', on: true }
+const decision = (changes: Partial<Decision> = {}): Decision => ({
+  status: {},
+  actions: [],
+  events: [],
+  requeueAfterMs: 5000,
+  wantsLive: false,
+  ...changes,
+})
+
+/** One resource in a world of fakes; `did` is what happened, in order. */
+class Bench {
+  readonly did: string[] = []
+  readonly clock = new FakeClock()
+  stored: JobKeyMigration | undefined = resource()
+  decision: Decision | ((live: boolean, given: JobKeyMigration) => Decision) = decision()
+  crd: CrdState = { state: 'current' }
+  result: ActionResult = { ok: true }
+  patchFailure: Error | undefined
+  /** What the API server makes of a status. */
+  store: (status: Status) => Status = (status) => status
+  leads = true
+  readonly #reconciler: Reconciler
+
+  constructor() {
+    const client = {
+      get: () =>
+        this.stored === undefined
+          ? Promise.reject(new KubeError({ status: 404, reason: 'NotFound', message: 'x' }))
+          : Promise.resolve(this.stored),
+      patchStatus: (_type: unknown, _ref: unknown, patch: Status, resourceVersion: string) =>
+        this.#patch(patch, resourceVersion),
+    } as unknown as KubeClient
+    const deps: ReconcilerDeps = {
+      client,
+      clock: this.clock,
+      decide: (given, observations) =>
+        typeof this.decision === 'function' ? this.decision(observations.live, given) : this.decision,
+      gather: async (_, live) => {
+        this.did.push(live ? 'gather live' : 'gather')
+        return { ...OBSERVED, live }
+      },
+      execute: async (context, action) => {
+        this.did.push(`${action.type} at ${context.resource.metadata.resourceVersion}`)
+        return this.result
+      },
+      forget: () => this.did.push('forget'),
+      crd: { read: async () => this.crd },
+      events: { record: (_, type, reason) => void this.did.push(`event ${type} ${reason}`) },
+      metrics: { show: (_, view) => void (view === undefined && this.did.push('metrics gone')) },
+      log: silent,
+      leads: () => this.leads,
+    }
+    this.#reconciler = new Reconciler(deps)
+  }
+
+  pass() {
+    return this.#reconciler.reconcile('app/jobs', new AbortController().signal)
+  }
+
+  reason(type: string): string | undefined {
+    return this.stored?.status?.conditions?.find((one) => one.type === type)?.reason
+  }
+
+  #patch(patch: Status, resourceVersion: string): Promise<JobKeyMigration> {
+    this.did.push(`status ${JSON.stringify(Object.keys(patch))}`)
+    if (this.patchFailure !== undefined) return Promise.reject(this.patchFailure)
+    if (this.stored?.metadata.resourceVersion !== resourceVersion)
+      return Promise.reject(new KubeError({ status: 409, reason: 'Conflict', message: 'x' }))
+    const next = String(Number(resourceVersion) + 1)
+    const merged = Object.entries({ ...this.stored.status, ...patch }).filter(([, value]) => value !== null)
+    const status = this.store(Object.fromEntries(merged))
+    this.stored = { ...this.stored, metadata: { ...this.stored.metadata, resourceVersion: next }, status }
+    return Promise.resolve(this.stored)
+  }
+}
+
+let bench: Bench
+beforeEach(() => (bench = new Bench()))
+
+describe('a pass', () => {
+  it('gathers, writes the status, tells, and acts on what the API server returned', async () => {
+    bench.decision = decision({
+      status: { epoch: 1 },
+      actions: [ACTION],
+      events: [{ type: 'Normal', reason: 'StepTaken', message: '' }],
+    })
+    expect(await bench.pass()).toEqual({ requeueAfterMs: 5000 })
+    expect(bench.did).toEqual(['gather', 'status ["epoch"]', 'event Normal StepTaken', 'MarkBackfilled at 11'])
+  })
+
+  it('writes nothing where the status is as it should be', async () => {
+    bench.stored = resource({ status: { epoch: 1 } })
+    bench.decision = decision({ status: { epoch: 1 } })
+    await bench.pass()
+    expect(bench.did).toEqual(['gather'])
+  })
+
+  it('gathers live before a forward step, and decides anew', async () => {
+    bench.decision = (live) =>
+      live
+        ? decision({ actions: [ACTION] })
+        : decision({ wantsLive: true, actions: [{ type: 'RaiseFence', epoch: 1 }] })
+    await bench.pass()
+    expect(bench.did).toEqual(['gather', 'gather live', 'MarkBackfilled at 10'])
+  })
+
+  it('looks again after five minutes at the latest', async () => {
+    bench.decision = decision({ requeueAfterMs: 30 * 24 * 3_600_000 })
+    expect(await bench.pass()).toEqual({ requeueAfterMs: 300_000 })
+  })
+
+  it('ends with the first action that is refused, and soon looks again', async () => {
+    bench.result = { ok: false, reason: 'RedisUnreachable', message: 'x' }
+    bench.decision = decision({ actions: [ACTION, { type: 'RaiseFence', epoch: 1 }], requeueAfterMs: 60_000 })
+    expect(await bench.pass()).toEqual({ requeueAfterMs: 2000 })
+    expect(bench.did).toEqual(['gather', 'MarkBackfilled at 10'])
+  })
+
+  it('acts on nothing when another has written the status meanwhile, and starts again at once', async () => {
+    bench.decision = () => {
+      bench.stored = { ...resource(), metadata: { ...resource().metadata, resourceVersion: '99' } }
+      return decision({
+        status: { epoch: 1 },
+        actions: [ACTION],
+        events: [{ type: 'Normal', reason: 'StepTaken', message: '' }],
+      })
+    }
+    expect(await bench.pass()).toEqual({ requeueAfterMs: 1 })
+    expect(bench.did).toEqual(['gather', 'status ["epoch"]'])
+  })
+
+  it('fails, for the backoff of the queue, when the API server does', async () => {
+    bench.decision = decision({ status: { epoch: 1 }, actions: [ACTION] })
+    bench.patchFailure = new KubeError({ status: 500, reason: 'InternalError', message: 'x' })
+    await expect(bench.pass()).rejects.toThrow()
+    expect(bench.did).toEqual(['gather', 'status ["epoch"]'])
+  })
+
+  it('writes and does nothing once the lease is lost', async () => {
+    bench.leads = false
+    bench.decision = decision({ status: { epoch: 1 }, actions: [ACTION] })
+    await bench.pass()
+    expect(bench.did).toEqual(['gather'])
+    bench.decision = decision({ actions: [ACTION] })
+    await bench.pass()
+    expect(bench.did).toEqual(['gather', 'gather'])
+  })
+})
+
+describe('a resource', () => {
+  it('that is gone is let go of', async () => {
+    bench.stored = undefined
+    expect(await bench.pass()).toBeUndefined()
+    expect(bench.did).toEqual(['forget', 'metrics gone'])
+  })
+
+  it('that is being deleted is left as it is', async () => {
+    bench.stored = { ...resource(), metadata: { ...resource().metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } }
+    expect(await bench.pass()).toBeUndefined()
+    expect(bench.did).toEqual(['forget', 'metrics gone'])
+  })
+
+  it('gets the defaults of its spec before it is decided upon', async () => {
+    const { spec, ...rest } = resource()
+    const { phases: _, ...bare } = spec
+    bench.stored = { ...rest, spec: bare } as JobKeyMigration
+    let seen: JobKeyMigration | undefined
+    bench.decision = (_live, given) => {
+      seen = given
+      return decision()
+    }
+    await bench.pass()
+    expect(seen?.spec.phases).toEqual(resource().spec.phases)
+  })
+
+  const invalid: readonly (readonly [string, object, RegExp])[] = [
+    ['a field out of bounds', { ...resource().spec, canaryPercentage: 400 }, /spec\.canaryPercentage/],
+    [
+      'templates that are ambiguous',
+      {
+        ...resource().spec,
+        keys: { ...resource().spec.keys, legacy: 'a:{job_id}', target: 'b{workspace_id}x{job_id}' },
+      },
+      /needs a delimiter/,
+    ],
+  ]
+  it.each(invalid)('with %s is Stalled/InvalidSpec, once, and nothing is done', async (_, spec, message) => {
+    bench.stored = { ...resource(), spec } as JobKeyMigration
+    bench.decision = decision({ actions: [ACTION] })
+    await bench.pass()
+    await bench.pass()
+    expect(bench.reason('Stalled')).toBe('InvalidSpec')
+    expect(bench.stored.status?.message).toMatch(message)
+    expect(bench.did.filter((what) => what.startsWith('event'))).toEqual(['event Warning InvalidSpec'])
+    expect(bench.did).toHaveLength(2)
+  })
+})
+
+describe('a CRD (H1)', () => {
+  it('that is too old stalls before anything is decided', async () => {
+    bench.crd = { state: 'outdated', missing: ['spec.canaryPercentage'] }
+    bench.decision = decision({ actions: [ACTION] })
+    await bench.pass()
+    expect(bench.reason('Stalled')).toBe('CRDOutdated')
+    expect(bench.stored?.status?.message).toMatch(/lacks spec\.canaryPercentage/)
+    expect(bench.did).toEqual(['status ["observedGeneration","message","conditions"]', 'event Warning CRDOutdated'])
+  })
+
+  it('that drops a field of the status stops everything, and is not asked again and again', async () => {
+    bench.store = ({ epoch: _, ...rest }) => rest
+    bench.decision = decision({ status: { epoch: 1, step: 0 }, actions: [ACTION] })
+    await bench.pass()
+    expect(bench.reason('Stalled')).toBe('CRDOutdated')
+    expect(bench.stored?.status?.message).toMatch(/lacks status\.epoch/)
+    expect(bench.did.filter((what) => what.startsWith('MarkBackfilled'))).toEqual([])
+    const before = bench.did.length
+    await bench.pass()
+    expect(bench.did).toHaveLength(before)
+    bench.store = (status) => status
+    await bench.clock.advance(300_001)
+    await bench.pass()
+    expect(bench.did.at(-1)).toMatch(/MarkBackfilled/)
+  })
+})

@@ -1,0 +1,103 @@
+import { KubeError } from '../../../src/kube/errors.ts'
+import { RedisPool } from '../../../src/operator/redis-pool.ts'
+import { SecretReader } from '../../../src/operator/secrets.ts'
+import type { Connection, Credentials } from '../../../src/redis/connection.ts'
+import { FakeClock } from '../runtime/fake-clock.ts'
+
+const fails = (status: number) => () =>
+  Promise.reject(new KubeError({ status, reason: 'x', message: `status ${status}` }))
+let clock: FakeClock
+beforeEach(() => (clock = new FakeClock()))
+
+describe('a Secret (O2)', () => {
+  const data = (password: string, version = '1') => ({
+    metadata: { uid: 'u', resourceVersion: version },
+    data: { password: Buffer.from(password).toString('base64'), username: Buffer.from('app\n').toString('base64') },
+  })
+  let secret: unknown
+  let asked: number
+  let told: string[]
+  const reader = () =>
+    new SecretReader({ get: (() => ((asked += 1), Promise.resolve(secret))) as never }, clock, (value) =>
+      told.push(value),
+    )
+  beforeEach(() => {
+    ;[secret, asked, told] = [data('one'), 0, []]
+  })
+
+  it('is kept for half a minute, and read anew when it was refused', async () => {
+    const secrets = reader()
+    for (const _ of [1, 2]) expect((await secrets.read('app', 'auth')).get('password')).toBe('one')
+    expect(asked).toBe(1)
+    secret = data('two', '2')
+    expect((await secrets.read('app', 'auth', true)).get('password')).toBe('two')
+    await clock.advance(30_000)
+    await secrets.read('app', 'auth')
+    expect(asked).toBe(3)
+  })
+
+  it('tells its values to the log, the user name not', async () => {
+    await reader().read('app', 'auth')
+    expect(told).toEqual(['one'])
+  })
+
+  it('that is missing or forbidden says what to do', async () => {
+    const failing = (status: number) => new SecretReader({ get: fails(status) }, clock, () => undefined)
+    await expect(failing(404).read('app', 'auth')).rejects.toThrow(
+      'Secret auth does not exist in namespace app: create it',
+    )
+    await expect(failing(403).read('app', 'auth')).rejects.toThrow(/may not read Secret auth .* Role/)
+    await expect(failing(500).read('app', 'auth')).rejects.toThrow('status 500')
+  })
+
+  describe('and its connections', () => {
+    let opened: { credentials: () => Promise<Credentials | undefined>; closed: boolean }[]
+    let pool: RedisPool
+    beforeEach(() => {
+      opened = []
+      pool = new RedisPool(reader(), (_, credentials) => {
+        const entry = { credentials, closed: false }
+        opened.push(entry)
+        return { close: async () => void (entry.closed = true) } as Connection
+      })
+    })
+    const redis = { address: 'redis://redis:6379/0', credentialsSecretRef: { name: 'auth' }, observers: [], assume: {} }
+
+    it('are shared by resources that name the same', async () => {
+      const first = await pool.connectionFor('app/a', 'app', redis)
+      expect(await pool.connectionFor('app/b', 'app', redis)).toBe(first)
+      expect(await pool.connectionFor('other/a', 'other', redis)).not.toBe(first)
+      pool.forget('app/a')
+      expect(opened[0]?.closed).toBe(false)
+      pool.forget('app/b')
+      expect(opened[0]?.closed).toBe(true)
+    })
+
+    it('log in with what the Secret holds at that moment', async () => {
+      await pool.connectionFor('app/a', 'app', redis)
+      secret = data('two', '2')
+      expect(await opened[0]?.credentials()).toEqual({ username: 'app', password: 'two' })
+    })
+
+    it('are made anew when the Secret has changed', async () => {
+      const first = await pool.connectionFor('app/a', 'app', redis)
+      secret = data('two', '2')
+      await clock.advance(30_000)
+      expect(await pool.connectionFor('app/a', 'app', redis)).not.toBe(first)
+      expect(opened.map(({ closed }) => closed)).toEqual([true, false])
+    })
+
+    it('are closed when the resource goes elsewhere', async () => {
+      await pool.connectionFor('app/a', 'app', redis)
+      await pool.connectionFor('app/a', 'app', { ...redis, address: 'redis://other:6379/0' })
+      expect(opened.map(({ closed }) => closed)).toEqual([true, false])
+    })
+
+    it('need a password in the Secret', async () => {
+      secret = { metadata: {}, data: {} }
+      await expect(pool.connectionFor('app/a', 'app', redis)).rejects.toThrow(
+        'Secret auth in namespace app has no key "password": add it',
+      )
+    })
+  })
+})
