@@ -1,0 +1,333 @@
+import { REASONS, type Reason } from '../../../src/api/reasons.ts'
+import type { SpecInput } from '../../../src/api/schema.ts'
+import type { Status, WorkAccount } from '../../../src/api/status.ts'
+import { decide } from '../../../src/decision/decide.ts'
+import { isoTime } from '../../../src/decision/time.ts'
+import type { Decision, Observations } from '../../../src/decision/types.ts'
+import {
+  BACKFILL_OK,
+  clean,
+  condition,
+  HOUR,
+  measure,
+  member,
+  MINUTE,
+  observe,
+  pod,
+  PREFLIGHT_OK,
+  PROOF,
+  proven,
+  recordOf,
+  redisOf,
+  resourceOf,
+  run,
+  SECOND,
+  specOf,
+  statusAt,
+  T0,
+  verifyResult,
+  windows,
+  workDone,
+  worldOf,
+} from './builders.ts'
+
+/** Reasons that the operator gives without asking the decision. */
+type Operators = 'CRDOutdated'
+
+const account = (over: Partial<WorkAccount> = {}): WorkAccount => ({
+  attempt: 1,
+  state: 'Active',
+  failures: 0,
+  ...over,
+})
+const legacy = (over: Partial<Status> = {}): Status =>
+  clean({ ...statusAt('Legacy', { epoch: 1 }), fence: undefined, ...over })
+const canary = (over: Partial<Status> = {}): Status => statusAt('DualWrite', { percent: 10, from: ['Legacy', 0], over })
+const dual = (over: Partial<Status> = {}): Status =>
+  statusAt('DualWrite', { over: { evidence: proven('verifiedTarget'), ...over } })
+const inputs = run(legacy(), worldOf(legacy())).status.work?.['preflight']?.inputs ?? ''
+const preflight: Status['preflight'] = { ...PROOF, inputs }
+const done: Partial<Status> = {
+  soakLengthMs: 48 * HOUR,
+  soakEndsAt: isoTime(T0 + SECOND),
+  soakCountedThrough: isoTime(T0 + SECOND),
+  convergedAt: isoTime(T0),
+}
+const fence = (status: Status): Status => ({ ...status, fence: status.epoch })
+const unknown = { known: false, reason: 'x', message: 'no' } as const
+const redisAway = (reason: string): Decision =>
+  run(canary(), observe({ redis: { known: false, reason, message: 'no' } }))
+const to = (targetPhase: SpecInput['targetPhase'], over: Partial<SpecInput> = {}) => ({
+  spec: specOf({ targetPhase, ...over }),
+})
+const pods = (...list: ReturnType<typeof pod>[]): Partial<Observations> => ({ pods: { known: true, value: list } })
+const reverted = (over: Partial<Status> = {}) =>
+  run(
+    canary(over),
+    worldOf(canary(), {
+      configMap: { known: true, value: { exists: true, immutable: false, foreignManager: 'helm' } },
+    }),
+  )
+
+const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>> = {
+  Aborted: () =>
+    run(
+      canary({ convergedAt: undefined, soakEndsAt: undefined }),
+      worldOf(canary(), {}, { members: [member('a', { epoch: 4, hash: '' })] }),
+      to('Legacy'),
+    ),
+  Adopted: () => run(undefined, worldOf(canary())),
+  BackfillComplete: () => {
+    const reads = statusAt('ReadRouting', { percent: 50, over: { evidence: proven(), work: { backfill: account() } } })
+    return run(reads, worldOf(reads, { work: [workDone('ai-jobs-backfill-1', BACKFILL_OK)] }), to('ReadRouting'))
+  },
+  BackfillRunning: () => {
+    const last = statusAt('BackfillVerify', { over: { evidence: proven(), fence: 5 } })
+    return run(last, worldOf(last), to('BackfillVerify'))
+  },
+  CheckError: () => run(canary(), worldOf(canary(), { latest: [measure('Error')] })),
+  CheckFailed: () =>
+    run(canary(), worldOf(canary(), { windows: windows(T0 + SECOND, ['Fail', 'Fail', 'Fail', 'Fail']) })),
+  CheckFailing: () => run(canary(), worldOf(canary(), { latest: [measure('Fail')] })),
+  CheckInconclusive: () => run(canary(), worldOf(canary(), { latest: [measure('Inconclusive')] })),
+  ChecksDisabled: () => run(canary(), worldOf(canary()), to('DualWrite', { slo: { disabled: true } })),
+  ChecksPass: () => run(canary(), worldOf(canary())),
+  ChecksPending: () => run(canary(), worldOf(canary(), { latest: [] })),
+  ConfigMapContested: () => reverted({ reverts: { count: 2, at: isoTime(T0 + 40 * SECOND), manager: 'helm' } }),
+  ConfigMapImmutable: () =>
+    run(canary(), worldOf(canary(), { configMap: { known: true, value: { exists: true, immutable: true } } })),
+  ConfigMapReverted: () => reverted(),
+  ConfigMapUnknown: () => run(canary(), worldOf(canary(), { configMap: unknown })),
+  Converged: () => run(canary(), worldOf(canary())),
+  EvidenceVoid: () => run(dual(), worldOf(dual(), {}, { lineage: 'other' })),
+  FirstPublished: () => run(undefined, observe()),
+  ForeignWriters: () =>
+    run(
+      dual(done),
+      worldOf(dual(done), {}, { writers: { known: true, value: ['user=cron addr=10.0.0.9'] } }),
+      to('ReadRouting'),
+    ),
+  IllegalIds: () => {
+    const ready = legacy({ preflight })
+    const illegalIds = { count: 7, ageMs: MINUTE, example: 'report:1', member: 'm-a' }
+    return run(ready, worldOf(ready, {}, { illegalIds }))
+  },
+  InvalidSpec: () =>
+    run(undefined, observe(), { spec: specOf({ keys: { legacy: 'a:{job_id}', target: 'a:{job_id}{w}' } }) }),
+  JobFailed: () => {
+    const held = dual({
+      evidence: proven(),
+      work: { verify: account({ state: 'Held', direction: 'TargetToLegacy', failures: 5, reason: 'JobFailed' }) },
+    })
+    return run(held, worldOf(held))
+  },
+  JobRetry: () => {
+    const lost = dual({ evidence: proven(), work: { verify: account({ direction: 'TargetToLegacy' }) } })
+    return run(lost, worldOf(lost))
+  },
+  MembersBehind: () =>
+    run(canary({ convergedAt: undefined }), worldOf(canary(), {}, { members: [member('a', { epoch: 4, hash: 'x' })] })),
+  NoMembers: () => {
+    const alone = legacy({ templates: undefined, convergedAt: undefined })
+    return run(alone, worldOf(alone, pods(), { members: [] }))
+  },
+  NotPaused: () => run(canary(), worldOf(canary())),
+  NotStarted: () => run(canary(), worldOf(canary())),
+  Paused: () => run(canary(), worldOf(canary()), to('DualWrite', { paused: true })),
+  PodsJoining: () => run(canary(), worldOf(canary(), pods(pod('a'), pod('b', { startedAt: T0 })))),
+  PodsLapsed: () => run(canary(), worldOf(canary(), {}, { members: [member('a')] })),
+  PodsUnknown: () => run(canary(), worldOf(canary(), { pods: unknown })),
+  PreflightBlocked: () => {
+    const running = legacy({ work: { preflight: account({ inputs }) } })
+    const blocked = { ...PREFLIGHT_OK, blockers: [{ reason: 'NoEviction', message: 'allkeys-lru' }] }
+    return run(running, worldOf(running, { work: [workDone('ai-jobs-preflight-1', blocked)] }))
+  },
+  PreflightPassed: () => {
+    const running = legacy({ work: { preflight: account({ inputs }) } })
+    return run(running, worldOf(running, { work: [workDone('ai-jobs-preflight-1', PREFLIGHT_OK)] }))
+  },
+  PreflightRunning: () => run(legacy(), worldOf(legacy())),
+  Publishing: () => run(undefined, observe()),
+  PurgeRunning: () => {
+    const ready = legacy({ preflight })
+    return run(ready, worldOf(ready), { annotations: { 'keyshift.dev/purge': '1' } })
+  },
+  Purged: () => {
+    const running = legacy({ preflight, work: { purge: account({ inputs: '1' }) } })
+    const work = [workDone('ai-jobs-purge-1', { kind: 'purge', deleted: 2 })]
+    return run(running, worldOf(running, { work }), { annotations: { 'keyshift.dev/purge': '1' } })
+  },
+  RaisingFence: () => run(legacy({ preflight }), worldOf(legacy({ preflight }))),
+  RedisAuthFailed: () => redisAway('RedisAuthFailed'),
+  RedisNotPrimary: () => redisAway('RedisNotPrimary'),
+  RedisRefused: () => redisAway('RedisRefused'),
+  RedisUnreachable: () => redisAway('a reason that nobody knows'),
+  Redocumented: () => {
+    const fenced = fence(canary())
+    const keys = { legacy: 'ai:job:{job_id}', target: 'ai:job:{workspace_id}:{job_id}', queues: [{ key: 'q' }] }
+    return run(fenced, worldOf(fenced), to('DualWrite', { keys }))
+  },
+  SecretMissing: () => redisAway('SecretMissing'),
+  SecretUnreadable: () => redisAway('SecretUnreadable'),
+  Soaking: () => run(canary(), worldOf(canary())),
+  StateConflict: () => run(canary(), worldOf(canary(), {}, { fence: 9 })),
+  StepDue: () => run(legacy({ preflight }), worldOf(legacy({ preflight }), { live: false })),
+  StepTaken: () => run(fence(legacy({ preflight })), worldOf(fence(legacy({ preflight })))),
+  SteppedBack: () => run(fence(canary()), worldOf(fence(canary())), to('Legacy')),
+  SteppingBack: () =>
+    run(
+      fence(canary()),
+      worldOf(fence(canary()), {}, { members: [member('a', { epoch: 4, hash: 'x' })] }),
+      to('Legacy'),
+    ),
+  TargetReached: () => run(canary(done), worldOf(canary(done)), to('DualWrite', { canaryPercentage: 10 })),
+  UnawarePod: () => run(canary(), worldOf(canary(), pods(pod('a'), pod('old', { template: 't0' })))),
+  Unlatched: () => {
+    const failed: Status['failed'] = {
+      phase: 'DualWrite',
+      step: 0,
+      generation: 1,
+      reason: 'CheckFailed',
+      message: 'x',
+      at: isoTime(T0),
+      destination: 'DualWrite',
+      targetPhase: 'ReadRouting',
+      canaryPercentage: 100,
+    }
+    return run(canary({ failed }), worldOf(canary()))
+  },
+  Verified: () => run(dual(), worldOf(dual())),
+  VerifyFailed: () => {
+    const running = dual({ evidence: proven(), work: { verify: account({ direction: 'TargetToLegacy' }) } })
+    return run(running, worldOf(running, { work: [workDone('ai-jobs-verify-1', verifyResult({ orphan: 1 }))] }))
+  },
+  VerifyRunning: () => run(dual({ evidence: proven() }), worldOf(dual({ evidence: proven() }))),
+  WorkloadMissing: () => run(legacy(), worldOf(legacy(), { missingWorkloads: ['Deployment/api'] })),
+  WritersUnknown: () =>
+    run(
+      dual(done),
+      worldOf(dual(done), {}, { writers: { ...unknown, message: 'a proxy hides them' } }),
+      to('ReadRouting'),
+    ),
+}
+
+function reasonsOf(decision: Decision): string[] {
+  return [...(decision.status.conditions ?? []), ...decision.events].map(({ reason }) => reason)
+}
+
+describe('every reason', () => {
+  test.each(Object.keys(CASES) as (keyof typeof CASES)[])('%s is given where it applies', (reason) => {
+    expect(reasonsOf(CASES[reason]())).toContain(reason)
+  })
+
+  test('is in the list, and says what it means and what to do', () => {
+    const given = Object.values(CASES).flatMap((decision) => reasonsOf(decision()))
+    expect(Object.keys(REASONS)).toEqual(expect.arrayContaining(given))
+    expect(Object.keys(REASONS).sort()).toEqual([...Object.keys(CASES), 'CRDOutdated' satisfies Operators].sort())
+    for (const { meaning, action } of Object.values(REASONS)) expect([meaning, action]).not.toContain('')
+  })
+
+  test('comes with a message in one line', () => {
+    for (const decision of Object.values(CASES)) {
+      const { message } = decision().status
+      expect(message).toMatch(/^[^\n]+$/)
+    }
+  })
+})
+
+describe('kstatus', () => {
+  test.each<[keyof typeof CASES, string]>([
+    ['Soaking', 'True False False'],
+    ['TargetReached', 'True False False'],
+    ['Paused', 'True False False'],
+    ['Publishing', 'False True False'],
+    ['RedisUnreachable', 'False True False'],
+    ['InvalidSpec', 'False False True'],
+    ['VerifyFailed', 'False False True'],
+  ])('reads %s as Ready, Reconciling, Stalled = %s', (reason, expected) => {
+    const decision = CASES[reason]()
+    expect(['Ready', 'Reconciling', 'Stalled'].map((type) => condition(decision, type).status).join(' ')).toBe(expected)
+  })
+
+  test('the time of a condition changes with its status alone', () => {
+    const first = run(canary(), worldOf(canary()))
+    const again = run(first.status, worldOf(canary(), { latest: [measure('Fail')] }), { now: T0 + HOUR })
+    const time = (decision: Decision, type: string): string => condition(decision, type).lastTransitionTime
+    expect(time(again, 'SLOHealthy')).toBe(isoTime(T0 + HOUR))
+    expect(time(again, 'Paused')).toBe(time(first, 'Paused'))
+    expect(condition(run(first.status, worldOf(canary()), { generation: 4 }), 'Ready').observedGeneration).toBe(4)
+  })
+
+  test('a hold is told by one Event when it begins', () => {
+    const first = redisAway('RedisUnreachable')
+    expect(first.events).toEqual([{ type: 'Warning', reason: 'RedisUnreachable', message: 'no' }])
+    const again = decide(
+      resourceOf(specOf(), first.status),
+      observe({ redis: { ...unknown, reason: 'RedisUnreachable' } }),
+      T0,
+    )
+    expect(again.events).toEqual([])
+  })
+
+  test('what Redis alone can tell is unknown without it; nothing is undone', () => {
+    const decision = redisAway('RedisUnreachable')
+    expect(decision.actions).toEqual([])
+    expect(decision.status).toMatchObject({ phase: 'DualWrite', epoch: 5, soakEndsAt: canary().soakEndsAt })
+    expect(condition(decision, 'Converged').status).toBe('Unknown')
+    expect(condition(decision, 'TargetReached').status).toBe('Unknown')
+  })
+})
+
+describe('writers', () => {
+  const go = (value: Parameters<typeof redisOf>[0], observers: string[] = []) =>
+    run(
+      dual(done),
+      worldOf(dual(done), {}, value),
+      to('ReadRouting', { redis: { address: 'redis://redis:6379/0', observers } }),
+    )
+
+  test('that are foreign are listed, whatever the phase', () => {
+    const writers = { known: true, value: ['b', 'a'] } as const
+    expect(go({ writers }).status.writers).toEqual(['a', 'b'])
+    expect(run(canary(), worldOf(canary(), {}, { writers })).status.writers).toEqual(['a', 'b'])
+    expect(condition(run(canary(), worldOf(canary(), {}, { writers })), 'Ready').reason).toBe('Soaking')
+  })
+
+  test('hold the step into ReadRouting alone', () => {
+    expect(condition(go({ writers: { known: true, value: [] } }), 'Ready').reason).toBe('RaisingFence')
+  })
+
+  test('are vouched for by a star, also where they cannot be listed', () => {
+    expect(condition(go({ writers: { ...unknown } }, ['*']), 'Ready').reason).toBe('RaisingFence')
+  })
+})
+
+describe('D11: ids that the target schema cannot hold', () => {
+  const ready = legacy({ preflight })
+  const go = (illegalIds: Parameters<typeof redisOf>[0], over: Partial<Observations> = {}) =>
+    run(ready, worldOf(ready, over, illegalIds))
+  const seen = { count: 3, ageMs: MINUTE, example: 'report:2026-01-01', member: 'm-a' }
+
+  test('hold Legacy with an example and the workload that uses it', () => {
+    const { status } = go({ illegalIds: seen })
+    expect(status.message).toContain('"report:2026-01-01" from Deployment/api (a)')
+    expect(status.message).toContain('1h')
+  })
+
+  test('hold with the pod or the member where no more is known', () => {
+    expect(go({ illegalIds: seen }, { pods: { known: true, value: [] } }).status.message).toContain('from a:')
+    expect(go({ illegalIds: { ...seen, member: 'gone' } }).status.message).toContain('from gone:')
+    const bare = go({ illegalIds: { count: 1 } })
+    expect(bare.status.message).toContain('such as ""')
+  })
+
+  test('hold no more when none was seen for idWindow', () => {
+    expect(condition(go({ illegalIds: { ...seen, ageMs: HOUR } }), 'Ready').reason).toBe('RaisingFence')
+  })
+
+  test('hold nothing in later phases, which refuse them', () => {
+    expect(
+      condition(run(dual(done), worldOf(dual(done), {}, { illegalIds: seen }), to('ReadRouting')), 'Ready').reason,
+    ).toBe('RaisingFence')
+  })
+})
