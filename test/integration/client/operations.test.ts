@@ -255,6 +255,42 @@ describe.each(STATES)('in $name', (state) => {
   })
 })
 
+describe('a key of a type that no job of this store has', () => {
+  const others = {
+    list: (key: string) => world.redis.raw.rpush(key, 'x'),
+    'string that is no JSON': (key: string) => world.redis.raw.set(key, 'x'),
+    'string with this workspace': (key: string) => world.redis.raw.set(key, textOf('a')),
+    'hash with this workspace': (key: string) => world.redis.raw.hset(key, hashOf('a')),
+  }
+  const of = (encoding: Encoding) =>
+    Object.entries(others).filter(
+      ([kind]) => kind !== (encoding === 'hash' ? 'hash with this workspace' : 'string with this workspace'),
+    )
+
+  test.each(['hash', 'json'] as const)('%s: is not there, is not touched, and takes its name', async (encoding) => {
+    for (const doc of [documentOf(2, 'DualWrite', 100), documentOf(5, 'BackfillVerify')])
+      for (const [kind, lay] of of(encoding)) {
+        await world.redis.raw.flushall()
+        await world.settle(doc)
+        const client = world.client<Encoding>(encoding)
+        const store = client.forWorkspace(MINE)
+        await lay('ai:job:j1')
+        await lay(`ai:job:${MINE}:j2`)
+        const before = [await world.redis.raw.dump('ai:job:j1'), await world.redis.raw.dump(`ai:job:${MINE}:j2`)]
+        for (const job of ['j1', 'j2']) {
+          expect([kind, await store.get(job)]).toEqual([kind, undefined])
+          expect(await store.expire(job, { ttlMs: 1 })).toBe(false)
+          expect(await store.delete(job)).toBe(false)
+          const value = (encoding === 'hash' ? hashOf('b') : textOf('b')) as never
+          await expect(store.create(job, value)).rejects.toMatchObject({ code: 'JOB_EXISTS' })
+        }
+        const after = [await world.redis.raw.dump('ai:job:j1'), await world.redis.raw.dump(`ai:job:${MINE}:j2`)]
+        expect(after).toEqual(before)
+        await client.close()
+      }
+  })
+})
+
 test('ids that the target cannot hold work in Legacy and are counted, and are refused from DualWrite on', async () => {
   await world.redis.raw.flushall()
   await world.settle(documentOf(1, 'Legacy'))

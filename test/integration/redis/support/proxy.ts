@@ -7,7 +7,7 @@ export interface Proxy {
   readonly connections: () => number
   /** Holds what the server answers until released or cut. */
   holdReplies(): void
-  /** Holds what the client sends until released or cut. */
+  /** Stops reading from the clients there are now: what they send waits in the kernel until released. */
   holdRequests(): void
   release(): void
   /** Delays each chunk of replies by what `ms` gives, in order. */
@@ -27,11 +27,12 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
   let target = targetPort
   let made = 0
   let refusing = false
-  let holding: 'replies' | 'requests' | undefined
+  let holding = false
   let delay: (() => number) | undefined
   let damage: ((chunk: Buffer) => Buffer) | undefined
   const held: { socket: Socket; chunk: Buffer }[] = []
   const sockets = new Set<Socket>()
+  const clients = new Set<Socket>()
   const write = (socket: Socket, chunk: Buffer): void => {
     if (!socket.destroyed) socket.write(chunk)
   }
@@ -41,6 +42,7 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
       return
     }
     made += 1
+    clients.add(client)
     const upstream = connect(target, '127.0.0.1')
     let queue = Promise.resolve()
     for (const socket of [client, upstream]) {
@@ -52,18 +54,16 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
       client.destroy()
       upstream.destroy()
       sockets.delete(client)
+      clients.delete(client)
       sockets.delete(upstream)
     }
     client.on('close', end)
     upstream.on('close', end)
-    client.on('data', (chunk) => {
-      if (holding === 'requests') held.push({ socket: upstream, chunk })
-      else write(upstream, chunk)
-    })
+    client.on('data', (chunk) => write(upstream, chunk))
     upstream.on('data', (chunk) => {
       const out = damage?.(chunk) ?? chunk
       damage = undefined
-      if (holding === 'replies') {
+      if (holding) {
         held.push({ socket: client, chunk: out })
         return
       }
@@ -76,10 +76,13 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
   return {
     port: (server.address() as AddressInfo).port,
     connections: () => made,
-    holdReplies: () => (holding = 'replies'),
-    holdRequests: () => (holding = 'requests'),
+    holdReplies: () => (holding = true),
+    holdRequests: () => {
+      for (const client of clients) client.pause()
+    },
     release: () => {
-      holding = undefined
+      holding = false
+      for (const client of clients) client.resume()
       for (const { socket, chunk } of held.splice(0)) write(socket, chunk)
     },
     delayReplies: (ms) => (delay = ms),
