@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { crdYaml } from './crd.ts'
+import { reasonsPage } from './reasons.ts'
 import { scriptsModule } from './scripts.ts'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -10,6 +11,7 @@ const check = process.argv.includes('--check')
 const crd = crdYaml()
 const outputs: Record<string, string> = {
   'src/redis/scripts.generated.ts': scriptsModule(join(root, 'src/redis/lua')),
+  'docs/reasons.md': reasonsPage(),
   'crds/keyshift.dev_jobkeymigrations.yaml': crd,
   'charts/keyshift/crds/keyshift.dev_jobkeymigrations.yaml': crd,
 }
