@@ -1,5 +1,5 @@
 import { backoffDelay, type BackoffPolicy } from '../runtime/backoff.ts'
-import { KeyshiftError, Refused } from '../redis/errors.ts'
+import { KeyshiftError, Refused, UnknownOutcome } from '../redis/errors.ts'
 import { throwIfStopped, WorkFailed, type WorkerContext } from './context.ts'
 
 const BACKOFF: BackoffPolicy = { initialMs: 50, maxMs: 5_000, factor: 2, jitter: 0.5 }
@@ -55,6 +55,8 @@ export async function persist<T>(
 function passes(error: unknown): boolean {
   if (error instanceof Passing) return true
   if (error instanceof Refused) return PASSING.has(error.redisCode)
+  // A right taken away while the work runs; the next run names it before it begins.
+  if (error instanceof UnknownOutcome && error.message.includes('user executing the script can')) return false
   return error instanceof KeyshiftError
 }
 

@@ -5,6 +5,7 @@ import { preflight } from './kinds/preflight.ts'
 import { purge, purgeResult } from './kinds/purge.ts'
 import { verify, verifyResult } from './kinds/verify.ts'
 import { persist } from './patience.ts'
+import { checkRights, missingRights } from './rights.ts'
 import { finishWork, readWorkHash, type WorkHash } from './work-hash.ts'
 
 /** A pass whose end was lost begins again; that often is no accident. */
@@ -15,6 +16,7 @@ const MAX_ROUNDS = 20
  * @throws WorkFailed, Stopped
  */
 export async function runWork(context: WorkerContext): Promise<void> {
+  if (context.work.spec.kind !== 'preflight') await requireRights(context)
   for (let round = 1; round <= MAX_ROUNDS; round += 1) {
     const resultOf = await carryOut(context)
     if (resultOf === undefined) return
@@ -41,4 +43,11 @@ async function carryOut(context: WorkerContext): Promise<((hash: WorkHash) => Wo
     case 'purge':
       return (await purge(context)) ? purgeResult : undefined
   }
+}
+
+// A right missing inside a script would stop it half way, and the server does not say which one it was.
+async function requireRights(context: WorkerContext): Promise<void> {
+  const rights = await persist(context, () => checkRights(context))
+  if (!rights.known) context.logger.warn('the rights of the Redis user cannot be told', { why: rights.why })
+  else if (rights.missing.length > 0) throw new WorkFailed(missingRights(rights))
 }

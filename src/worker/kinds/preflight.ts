@@ -5,7 +5,7 @@ import { runPasses } from '../pass.ts'
 import { persist } from '../patience.ts'
 import { assessKeyspace, assessServer, NO_SCAN, type Assessment, type Keyspace } from '../preflight/assess.ts'
 import { gatherFacts } from '../preflight/facts.ts'
-import { checkRights } from '../preflight/rights.ts'
+import { checkRights } from '../rights.ts'
 import type { WorkHash } from '../work-hash.ts'
 
 /** What was found before the pass; `undefined` result means that another worker has finished the work. */

@@ -2,7 +2,7 @@ import type { PreflightResult } from '../../protocol/work.ts'
 import type { WorkSpec } from '../../protocol/work.ts'
 import { memoryLimit, type Info } from '../server-facts.ts'
 import type { ServerFacts } from './facts.ts'
-import type { Rights } from './rights.ts'
+import { missingRights, type Rights } from '../rights.ts'
 
 export interface Verdict {
   readonly reason: string
@@ -137,12 +137,7 @@ function minReplicas(info: Info): Finding | undefined {
 
 function rightsOf(rights: Rights): Finding | undefined {
   if (!rights.known) return block('UnknownRights', `the rights of the Redis user cannot be told: ${rights.why}`)
-  return rights.missing.length === 0
-    ? undefined
-    : block(
-        'MissingRights',
-        `the Redis user ${rights.user} lacks rights: ACL SETUSER ${rights.user} ${rights.missing.join(' ')}`,
-      )
+  return rights.missing.length === 0 ? undefined : block('MissingRights', missingRights(rights))
 }
 
 function memory(info: Info, spec: WorkSpec, keys: Keyspace): Finding | undefined {

@@ -192,7 +192,7 @@ describe('the record and the fence', () => {
 
   test.each([
     ['the record lies below the fence', 5, 6, 'below the fence 6'],
-    ['the fence is gone at epoch 2', 2, undefined, 'there is no fence'],
+    ['the fence is gone at epoch 2', 2, null, 'there is no fence'],
   ])('does nothing while %s, and gives up after its limit', async (_name, epoch, fence, message) => {
     await world.loadHashes(10)
     await world.record('BackfillVerify', epoch, fence)

@@ -81,14 +81,14 @@ export class World {
   }
 
   /** Empties Redis and puts the record and the fence there. */
-  async reset(phase: Phase, epoch = 5, fence: number | undefined = epoch - 1): Promise<void> {
+  async reset(phase: Phase, epoch = 5, fence: number | null = epoch - 1): Promise<void> {
     await this.redis.flushall()
     await this.record(phase, epoch, fence)
   }
 
-  async record(phase: Phase, epoch: number, fence?: number): Promise<void> {
+  async record(phase: Phase, epoch: number, fence: number | null): Promise<void> {
     await this.redis.hset(control.record, { phase, epoch: String(epoch) })
-    if (fence === undefined) await this.redis.del(control.fence)
+    if (fence === null) await this.redis.del(control.fence)
     else await this.redis.set(control.fence, String(fence))
   }
 

@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { SCRIPTS } from '../../redis/scripts.generated.ts'
-import { legacyKey, targetKey, scanPattern } from '../../protocol/templates.ts'
-import { Refused } from '../../redis/errors.ts'
-import { workerKeys } from '../batch.ts'
-import type { WorkerContext } from '../context.ts'
-import type { Work } from '../work-spec.ts'
+import { legacyKey, targetKey, scanPattern } from '../protocol/templates.ts'
+import { Refused } from '../redis/errors.ts'
+import { workerKeys } from './batch.ts'
+import type { WorkerContext } from './context.ts'
+import type { Work } from './work-spec.ts'
 
 /** One command that the worker uses, on keys that are not there, so that it changes nothing if it is run. */
 export interface NeededRight {
@@ -18,6 +17,11 @@ export interface NeededRight {
 export type Rights =
   | { readonly known: true; readonly user: string; readonly missing: readonly string[] }
   | { readonly known: false; readonly why: string }
+
+/** What to do about missing rights. */
+export function missingRights({ user, missing }: Extract<Rights, { known: true }>): string {
+  return `the Redis user ${user} lacks rights: ACL SETUSER ${user} ${missing.join(' ')}`
+}
 
 type Io = Pick<WorkerContext, 'redis' | 'limits' | 'work'>
 
@@ -39,7 +43,8 @@ export function neededRights({ spec, templates }: Work): NeededRight[] {
     [target, patterns.target],
   ] as const
   return [
-    { args: ['EVALSHA', SCRIPTS['worker-finish'].sha1, '0'], command: '+evalsha' },
+    // The hash of no script: the answer is NOSCRIPT to whoever may ask.
+    { args: ['EVALSHA', '0'.repeat(40), '0'], command: '+evalsha' },
     { args: ['EVAL', '#!lua flags=no-writes\nreturn 1', '0'], command: '+eval' },
     { args: ['INFO', 'server'], command: '+info' },
     { args: ['TIME'], command: '+time' },
@@ -80,7 +85,7 @@ export async function checkRights(io: Io): Promise<Rights> {
     if (dry !== undefined) return { known: true, user: String(user.value), missing: dry }
   }
   const run = await collect(needed, (right) => reply(io, right.args))
-  if (run !== undefined) return { known: true, user: user.ok ? String(user.value) : 'of the worker', missing: run }
+  if (run !== undefined) return { known: true, user: user.ok ? String(user.value) : '<user>', missing: run }
   return { known: false, why: 'the server neither answers ACL DRYRUN nor lets the commands be tried' }
 }
 

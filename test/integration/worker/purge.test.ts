@@ -1,0 +1,47 @@
+import type { PurgeResult } from '../../../src/protocol/work.ts'
+import { World } from './world.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await World.start()
+}, 30_000)
+afterAll(() => world.stop())
+beforeEach(() => world.reset('BackfillVerify'))
+
+test('deletes well-formed target keys alone, strays included', async () => {
+  await world.loadHashes(500)
+  const before = await world.snapshot()
+  await world.run(world.spec('backfill'))
+  await world.redis.set('ai:job:w1:stray', '{"workspace_id":"w1"}')
+  const foreign = {
+    'ai:job:j1:progress': { workspace_id: 'w1' },
+    'ai:job:j2:notes': { text: 'x' },
+    'ai:job:w1:kept': { workspace_id: 'w1' },
+  }
+  for (const [key, fields] of Object.entries(foreign)) await world.redis.hset(key, fields)
+  await world.redis.rpush('ai:job:w1:list', 'x')
+  await world.record('Legacy', 12, 11)
+  const result = await world.run<PurgeResult>(world.spec('purge', { ignore: ['ai:job:*:kept'] }))
+  expect(result).toEqual({ kind: 'purge', deleted: 501 })
+  const after = await world.snapshot()
+  expect(after).toMatchObject(before)
+  expect(
+    Object.keys(after)
+      .filter((key) => !(key in before))
+      .sort(),
+  ).toEqual([...Object.keys(foreign), 'ai:job:w1:list'].sort())
+})
+
+test.each(['DualWrite', 'ReadRouting', 'BackfillVerify'] as const)('deletes nothing in phase %s', async (phase) => {
+  await world.redis.hset('ai:job:w1:j1', { workspace_id: 'w1' })
+  await world.record(phase, 5, 4)
+  await expect(world.run(world.spec('purge'))).rejects.toThrow(`purge is not allowed in phase ${phase}`)
+  expect(await world.keys('ai:job:*')).toEqual(['ai:job:w1:j1'])
+})
+
+test('deletes nothing while the record lies below the fence', async () => {
+  await world.redis.hset('ai:job:w1:j1', { workspace_id: 'w1' })
+  await world.record('Legacy', 3, 4)
+  await expect(world.run(world.spec('purge'), { limits: { giveUpMs: 0 } })).rejects.toThrow('below the fence')
+  expect(await world.keys('ai:job:*')).toEqual(['ai:job:w1:j1'])
+})
