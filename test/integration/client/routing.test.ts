@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { createKeyshiftClient, NotReady, UnknownOutcome } from '../../../src/client/index.ts'
 import type { LeaseRecord, MemberRecord } from '../../../src/protocol/control-keys.ts'
-import { renderDocument } from '../../../src/protocol/document.ts'
+import { documentHash, renderDocument } from '../../../src/protocol/document.ts'
 import { startProxy, type Proxy } from '../redis/support/proxy.ts'
 import { MAJORS, until } from '../redis/support/redis.ts'
 import { documentOf, KEYS, LEGACY, TARGET } from './support/routing.ts'
@@ -139,6 +139,10 @@ describe('K10 the mounted directory', () => {
     world.dir.publish(documentOf(4, 'DualWrite', 10))
     const client = await follow(4)
     const five = renderDocument(documentOf(5, 'DualWrite', 50))
+    const withTarget = (target: string): string => {
+      const body = { ...documentOf(5, 'DualWrite', 50), target }
+      return renderDocument({ ...body, hash: documentHash(body) })
+    }
     for (const [text, problem] of [
       [five.slice(0, 40), /half-written/],
       [five.replace('"createTarget":50', '"createTarget":90'), /hash does not fit/],
@@ -146,6 +150,8 @@ describe('K10 the mounted directory', () => {
       [renderDocument(documentOf(3, 'Legacy')), /epoch 3 is lower than 4/],
       [renderDocument(documentOf(4, 'DualWrite', 50)), /epoch 4 came twice/],
       [undefined, /cannot read/],
+      [withTarget('ai:job:{job_id}:{workspace_id}:{x}'), /must have {job_id} and one other placeholder/],
+      [five.replace('{', `{"later":${'['.repeat(50_000)}${']'.repeat(50_000)},`), /call stack/],
     ] as const) {
       world.dir.swap(text)
       await until(`the report ${String(problem)}`, () => problem.test(client.state().routingProblem ?? ''))
