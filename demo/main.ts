@@ -78,7 +78,12 @@ async function main(args: readonly string[]): Promise<number> {
       screen.line(`${signal}: removing what was made`)
       ending.abort(new Error(`ended by ${signal}`))
     })
-  return up(options, ending.signal)
+  try {
+    return await up(options, ending.signal)
+  } catch (error) {
+    // What broke because it was ended is of no interest.
+    throw ending.signal.aborted ? ending.signal.reason : error
+  }
 }
 
 try {
