@@ -11,7 +11,8 @@ export interface SafeLimits {
 
 export const DEFAULT_LIMITS: SafeLimits = { text: 4_000, entries: 50, depth: 6, nodes: 500 }
 
-const SECRET_NAME = /pass(word|wd|phrase)?$|^pwd$|secret|token|authorization|cookie|credential|private.?key|api.?key/i
+const SECRET_NAME =
+  /pass(word|wd|phrase)?s?$|^pwd$|secrets?$|tokens?$|authorization|cookie|credentials?$|private.?key|api.?key/i
 const SECRET_COMMANDS = new Set(['auth', 'hello', 'acl', 'config', 'migrate'])
 export const REDACTED = '[redacted]'
 

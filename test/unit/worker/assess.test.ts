@@ -1,0 +1,160 @@
+import type { WorkSpec } from '../../../src/protocol/work.ts'
+import { assessKeyspace, assessServer, NO_SCAN, type Keyspace } from '../../../src/worker/preflight/assess.ts'
+import type { ServerFacts } from '../../../src/worker/preflight/facts.ts'
+import type { Rights } from '../../../src/worker/rights.ts'
+import { memoryLimit, parseInfo, type Info } from '../../../src/worker/server-facts.ts'
+
+const spec: WorkSpec = {
+  jobName: 'p',
+  kind: 'preflight',
+  legacy: 'ai:job:{job_id}',
+  target: 'ai:job:{workspace_id}:{job_id}',
+  workspaceField: 'workspace_id',
+  ignore: [],
+  allowEmpty: false,
+  onMalformed: 'Block',
+  queues: [],
+  redis: 'redis://h:1/0',
+  maxKeysPerSecond: 1,
+  maxRedisLatencyMs: 1,
+  assume: {},
+}
+const info = (more: Record<string, string | undefined> = {}): Info =>
+  new Map(
+    Object.entries({
+      redis_version: '7.0.15',
+      cluster_enabled: '0',
+      role: 'master',
+      maxmemory: '1000000',
+      used_memory: '500000',
+      maxmemory_policy: 'noeviction',
+      aof_enabled: '1',
+      ...more,
+    }).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  )
+const facts = (i: Info | undefined, more: Partial<ServerFacts> = {}): ServerFacts => ({
+  info: i,
+  save: '',
+  queueTypes: new Map(),
+  ...more,
+})
+const allRights: Rights = { known: true, user: 'worker', missing: [] }
+const reasons = (list: readonly { reason: string }[]) => list.map(({ reason }) => reason)
+
+describe('the server', () => {
+  const cases: [string, Record<string, string | undefined>, Partial<WorkSpec>, string[]][] = [
+    ['a healthy one', {}, {}, []],
+    ['Redis 6', { redis_version: '6.2.14' }, {}, ['RedisTooOld']],
+    ['Redis 7.0', { redis_version: '7.0.0' }, {}, []],
+    ['Redis 10', { redis_version: '10.0.0' }, {}, []],
+    ['no version', { redis_version: undefined }, {}, ['UnknownServer']],
+    ['a cluster', { cluster_enabled: '1' }, {}, ['RedisCluster']],
+    ['no word on clusters', { cluster_enabled: undefined }, {}, ['UnknownServer']],
+    ['a replica', { role: 'slave' }, {}, ['NotPrimary']],
+    ['no role', { role: undefined }, {}, ['NotPrimary']],
+    ['an eviction policy', { maxmemory_policy: 'volatile-ttl' }, {}, ['EvictionPolicy']],
+    [
+      'an eviction policy, whatever is stated',
+      { maxmemory_policy: 'volatile-ttl' },
+      { assume: { maxmemoryPolicy: 'noeviction' } },
+      ['EvictionPolicy'],
+    ],
+    ['no word on policy', { maxmemory_policy: undefined }, {}, ['UnknownEvictionPolicy']],
+    ['no word on policy, stated', { maxmemory_policy: undefined }, { assume: { maxmemoryPolicy: 'noeviction' } }, []],
+    [
+      'no word on policy, stated badly',
+      { maxmemory_policy: undefined },
+      { assume: { maxmemoryPolicy: 'allkeys-lru' } },
+      ['EvictionPolicy'],
+    ],
+  ]
+  test.each(cases)('%s', (_name, given, stated, expected) => {
+    expect(reasons(assessServer({ ...spec, ...stated }, facts(info(given)), allRights).blockers)).toEqual(expected)
+  })
+
+  test('without INFO nothing is taken as fine', () => {
+    const { blockers } = assessServer(spec, facts(undefined), { known: true, user: 'w', missing: ['+info'] })
+    expect(reasons(blockers)).toEqual(['UnknownServer', 'MissingRights'])
+    for (const { reason } of blockers) expect(NO_SCAN.has(reason)).toBe(true)
+  })
+
+  test('rights that cannot be told are a blocker, missing ones name the command that grants them', () => {
+    const judge = (rights: Rights) => assessServer(spec, facts(info()), rights).blockers
+    expect(judge({ known: false, why: 'x' })).toEqual([
+      { reason: 'UnknownRights', message: 'the rights of the Redis user cannot be told: x' },
+    ])
+    expect(judge({ known: true, user: 'w', missing: ['+copy', '~a:*'] })[0]?.message).toBe(
+      'the Redis user w lacks rights: ACL SETUSER w +copy ~a:*',
+    )
+  })
+
+  test.each([
+    ['AOF', '1', '', []],
+    ['snapshots', '0', '3600 1', []],
+    ['nothing', '0', '', ['NoPersistence']],
+    ['no AOF and no answer', '0', undefined, ['UnknownPersistence']],
+  ])('persistence by %s', (_name, aof, save, expected) => {
+    const { warnings } = assessServer(spec, facts(info({ aof_enabled: aof }), { save }), allRights)
+    expect(reasons(warnings)).toEqual(expected)
+  })
+
+  test('min-replicas-to-write warns while it is set', () => {
+    const { warnings } = assessServer(spec, facts(info({ min_slaves_good_slaves: '2' })), allRights)
+    expect(reasons(warnings)).toEqual(['MinReplicasToWrite'])
+  })
+})
+
+describe('the keyspace', () => {
+  const keys = (result: Partial<Keyspace['result']> = {}, more: Partial<Keyspace> = {}): Keyspace => ({
+    result: { legacy: 100, target: 0, malformed: 0, foreign: 0, malformedKeys: [], foreignKeys: [], ...result },
+    oversize: 0,
+    oversizeKeys: [],
+    sampled: 10,
+    sampledBytes: 10_000,
+    ...more,
+  })
+  const judge = (k: Keyspace, stated: Partial<WorkSpec> = {}, i = info()) =>
+    reasons(assessKeyspace({ ...spec, ...stated }, i, k).blockers)
+
+  test.each([
+    // 100 keys of 1,000 bytes and 10 % beside 500,000: 610,000.
+    ['fits to the byte', '610000', []],
+    ['misses by one byte', '609999', ['NotEnoughMemory']],
+  ])('memory that %s', (_name, maxmemory, expected) => {
+    expect(judge(keys(), {}, info({ maxmemory }))).toEqual(expected)
+  })
+
+  test('targets that are there need no more memory', () => {
+    expect(judge(keys({ target: 100 }), { allowTarget: true }, info({ maxmemory: '500001' }))).toEqual([])
+    expect(judge(keys({ target: 200 }), { allowTarget: true }, info({ maxmemory: '500001' }))).toEqual([])
+  })
+
+  test.each([
+    ['nothing said, nothing stated', '0', {}, ['UnknownMaxmemory']],
+    ['nothing said, enough stated', '0', { assume: { maxmemory: 610_000 } }, []],
+    ['said, and more stated: the server is believed', '600000', { assume: { maxmemory: 1e9 } }, ['NotEnoughMemory']],
+  ])('maxmemory: %s', (_name, maxmemory, stated, expected) => {
+    expect(judge(keys(), stated, info({ maxmemory }))).toEqual(expected)
+  })
+
+  test('an empty keyspace has no average to go by', () => {
+    expect(judge(keys({ legacy: 0 }, { sampled: 0, sampledBytes: 0 }), { allowEmpty: true })).toEqual([])
+  })
+
+  test('at most five samples stand in a message', () => {
+    const samples = Array.from({ length: 9 }, (_, i) => ({ key: `k${i}`, why: 'y' }))
+    const { blockers } = assessKeyspace(spec, info(), keys({ malformed: 9, malformedKeys: samples }))
+    expect(blockers[0]?.message).toContain('k4 (y), …')
+    expect(blockers[0]?.message).not.toContain('k5')
+  })
+})
+
+test('INFO is read by field; comments and empty lines are none', () => {
+  const read = parseInfo('# Memory\r\nused_memory:12\r\n\r\nexecutable:/a:b\r\n')
+  expect([...read]).toEqual([
+    ['used_memory', '12'],
+    ['executable', '/a:b'],
+  ])
+  expect(memoryLimit(read, undefined)).toBeUndefined()
+  expect(memoryLimit(read, 5)).toBe(5)
+})
