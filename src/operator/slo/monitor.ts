@@ -132,7 +132,9 @@ export class SloMonitor {
       return true
     }
     for (const time of times) {
-      const measurements = states.map((state) => this.#judgeAt(plan, state, readings.get(state)?.get(time), time))
+      const measurements = states.map((state) =>
+        this.#judgeAt(plan, state, readings.get(state)?.get(time), time, counting && ends.length === 0),
+      )
       if (ends.length > 0) this.#windows.push({ start: time - length, end: time, measurements })
     }
     this.#windows.splice(0, Math.max(0, this.#windows.length - MAX_KEPT))
@@ -165,7 +167,14 @@ export class SloMonitor {
     state.last = judge(state.check, reading, { emptyPasses: plan.emptyPasses, vanished: [] })
   }
 
-  #judgeAt(plan: SloPlan, state: CheckState, reading: Reading | undefined, time: number): CheckMeasurement {
+  /** `early`: before the first window ends; then the window is measured all the same. */
+  #judgeAt(
+    plan: SloPlan,
+    state: CheckState,
+    reading: Reading | undefined,
+    time: number,
+    early: boolean,
+  ): CheckMeasurement {
     if (reading === undefined && state.last !== undefined) return carried(state.last)
     if (state.last !== undefined && !isDue(state, plan, time)) return carried(state.last)
     const read = reading ?? { kind: 'failed', failure: 'Unreachable', message: 'not measured' }
@@ -178,7 +187,7 @@ export class SloMonitor {
         : []
     const vanished = state.activity.vanished(names, time)
     state.last = judge(state.check, read, { emptyPasses: plan.emptyPasses, vanished })
-    state.measuredAt = time
+    if (!early) state.measuredAt = time
     state.activity.see(names, time)
     return state.last
   }

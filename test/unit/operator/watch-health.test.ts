@@ -2,7 +2,6 @@ import { KubeError } from '../../../src/kube/errors.ts'
 import { WatchHealth } from '../../../src/operator/watch-health.ts'
 import { FakeClock } from '../runtime/fake-clock.ts'
 
-const signal = new AbortController().signal
 let clock: FakeClock
 beforeEach(() => (clock = new FakeClock()))
 
