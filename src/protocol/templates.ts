@@ -33,6 +33,9 @@ export class TemplateError extends Error {
 }
 
 export function parseTemplate(text: string): ParsedTemplate {
+  // The control prefix joins the two templates with one.
+  if (text.includes('\0'))
+    throw new TemplateError(`template ${JSON.stringify(text)} must not contain the character NUL`)
   const placeholders: string[] = []
   const literals: string[] = []
   let rest = text

@@ -145,10 +145,13 @@ export class World {
     this.annotations = { 'keyshift.dev/retry': `healed ${this.now}` }
   }
 
-  /** A person reads the message and adopts what it offers, where it offers something. */
+  /** A person reads the message and does what it says, where it says something. */
   answer(): void {
-    const offered = /adopt-epoch: "([0-9]+)"/.exec(this.status?.message ?? '')?.[1]
+    const message = this.status?.message ?? ''
+    const offered = /adopt-epoch: "([0-9]+)"/.exec(message)?.[1]
     if (offered !== undefined) this.annotations = { ...this.annotations, 'keyshift.dev/adopt-epoch': offered }
+    if (message.includes('keyshift.dev/retry'))
+      this.annotations = { ...this.annotations, 'keyshift.dev/retry': `answered ${this.now}` }
   }
 
   observe(live: boolean): Observations {

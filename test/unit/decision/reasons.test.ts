@@ -4,6 +4,7 @@ import type { Status, WorkAccount } from '../../../src/api/status.ts'
 import { decide } from '../../../src/decision/decide.ts'
 import { isoTime } from '../../../src/decision/time.ts'
 import type { Decision, Observations } from '../../../src/decision/types.ts'
+import type { redisOf } from './builders.ts'
 import {
   BACKFILL_OK,
   clean,
@@ -17,8 +18,6 @@ import {
   PREFLIGHT_OK,
   PROOF,
   proven,
-  recordOf,
-  redisOf,
   resourceOf,
   run,
   SECOND,

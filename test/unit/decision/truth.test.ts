@@ -194,7 +194,7 @@ describe('state that contradicts itself is StateConflict: nothing is published u
   const other = statusAt('DualWrite', { epoch: 7, percent: 10 })
   const higher = statusAt('ReadRouting', { epoch: 9, percent: 50 })
   const world = (redis: Loose<Parameters<typeof redisOf>[0]>, over: Partial<Observations> = {}) =>
-    worldOf(status, over, redis as Parameters<typeof redisOf>[0])
+    worldOf(status, over, redis)
   const moved: Partial<SpecInput> = { redis: { address: 'redis://elsewhere:6379/0' } }
 
   test.each<[string, Status | undefined, Observations, RegExp, Partial<SpecInput>?]>([

@@ -3,6 +3,7 @@ import type { Status } from '../../../src/api/status.ts'
 import { isoTime } from '../../../src/decision/time.ts'
 import type { Observations } from '../../../src/decision/types.ts'
 import { routingState } from '../../../src/protocol/phases.ts'
+import type { redisOf } from './builders.ts'
 import {
   actionOf,
   actionTypes,
@@ -15,7 +16,6 @@ import {
   MINUTE,
   pod,
   proven,
-  redisOf,
   run,
   SECOND,
   specOf,

@@ -3,6 +3,7 @@ import { jobName, MOST_ATTEMPTS } from '../../../src/decision/accounts.ts'
 import { isoTime } from '../../../src/decision/time.ts'
 import type { Decision, JobObservation, Observations, WorkObservation } from '../../../src/decision/types.ts'
 import type { SpecInput } from '../../../src/api/schema.ts'
+import type { redisOf } from './builders.ts'
 import {
   actionOf,
   actionTypes,
@@ -20,7 +21,6 @@ import {
   PREFLIGHT_OK,
   PROOF,
   proven,
-  redisOf,
   run,
   SECOND,
   specOf,
