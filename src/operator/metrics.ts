@@ -78,7 +78,7 @@ const SERIES: Readonly<
 export interface OperatorMetrics {
   /** Shows a resource (`namespace/name`); undefined takes its series away. */
   show(resource: string, view: ResourceView | undefined): void
-  reconciled(seconds: number, result: 'ok' | 'refused' | 'error'): void
+  reconciled(seconds: number, result: 'ok' | 'error'): void
   request(method: string, resource: string, status: number): void
   leading(is: boolean): void
 }

@@ -21,12 +21,15 @@ interface Watched<T extends KubeObject> {
   readonly stop: AbortController
 }
 
+/** A watch that has not told of an apply by then tells of something else. */
+const CATCH_UP_MS = 10_000
+
 /** Watch caches of the namespaces that hold a resource: their Pods, the Jobs we made, and the ConfigMaps named. */
 export class NamespaceCaches {
   readonly #options: NamespaceCacheOptions
   readonly #watched = new Map<string, Watched<KubeObject>>()
   /** ConfigMaps as our last apply returned them, until the watch has caught up. */
-  readonly #applied = new Map<string, ConfigMap>()
+  readonly #applied = new Map<string, { readonly configMap: ConfigMap; readonly at: number }>()
   /** Resource `namespace/name` -> name of its ConfigMap. */
   readonly #users = new Map<string, string>()
 
@@ -61,7 +64,8 @@ export class NamespaceCaches {
     const watched = this.#watched.get(key)
     if (watched?.reflector.hasSynced !== true) return { known: false }
     const applied = this.#applied.get(key)
-    if (applied !== undefined) return { known: true, value: applied }
+    const young = applied !== undefined && this.#options.clock.monotonic() - applied.at < CATCH_UP_MS
+    if (young) return { known: true, value: applied.configMap }
     return { known: true, value: watched.reflector.store.get(objectKey({ namespace, name })) }
   }
 
@@ -69,7 +73,8 @@ export class NamespaceCaches {
   applied(configMap: ConfigMap): void {
     const { namespace = '', name = '', resourceVersion } = configMap.metadata
     const seen = this.configMap(namespace, name).value?.metadata.resourceVersion
-    if (seen !== resourceVersion) this.#applied.set(`configmap ${namespace}/${name}`, configMap)
+    if (seen !== undefined && Number(seen) >= Number(resourceVersion)) return
+    this.#applied.set(`configmap ${namespace}/${name}`, { configMap, at: this.#options.clock.monotonic() })
   }
 
   /** Resolves when every watch of the namespace has listed once, or after `limitMs`. */
@@ -119,7 +124,7 @@ export class NamespaceCaches {
     if (key.startsWith('jobs ')) return this.#watch<Job>(key, JOBS, namespace, { labelSelector: MANAGED }, () => true)
     const fieldSelector = `metadata.name=${key.slice(key.indexOf('/') + 1)}`
     return this.#watch<ConfigMap>(key, CONFIG_MAPS, namespace, { fieldSelector }, (_, after) => {
-      const applied = this.#applied.get(key)?.metadata.resourceVersion
+      const applied = this.#applied.get(key)?.configMap.metadata.resourceVersion
       // What the watch tells from before our apply says nothing new.
       if (applied !== undefined && Number(after?.metadata.resourceVersion ?? Infinity) < Number(applied)) return false
       this.#applied.delete(key)

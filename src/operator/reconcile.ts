@@ -55,6 +55,7 @@ export class Reconciler {
     if (read === undefined || read.metadata.deletionTimestamp !== undefined) {
       // Deleting freezes: routing, data and record stay as they are.
       this.#deps.forget(key)
+      this.#stripped.delete(key)
       this.#deps.metrics.show(key, undefined)
       return undefined
     }

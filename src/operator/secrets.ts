@@ -26,7 +26,7 @@ export class SecretReader {
   readonly #onValue: (value: string) => void
   readonly #known = new Map<string, { readonly at: number; readonly values: SecretValues }>()
 
-  /** `onValue` gets every value read, so that the log can take it out of its lines. */
+  /** `onValue` gets every value used, so that the log can take it out of its lines. */
   constructor(client: Pick<KubeClient, 'get'>, clock: Clock, onValue: (value: string) => void) {
     this.#client = client
     this.#clock = clock
@@ -49,9 +49,16 @@ export class SecretReader {
       const secret = await this.#client.get<Secret>(SECRETS, { namespace, name })
       const data = Object.entries(secret.data ?? {})
       const texts = new Map(data.map(([key, value]) => [key, Buffer.from(value, 'base64').toString('utf8')]))
-      for (const [key, value] of texts) if (key !== 'username') this.#onValue(value)
       const version = `${secret.metadata.uid ?? ''}/${secret.metadata.resourceVersion ?? ''}`
-      return { version, get: (key) => texts.get(key) }
+      return {
+        version,
+        get: (key) => {
+          const value = texts.get(key)
+          // Only what is used: the rest may be a host or a db, which log lines should show.
+          if (value !== undefined && key !== 'username') this.#onValue(value)
+          return value
+        },
+      }
     } catch (error) {
       this.#known.delete(`${namespace}/${name}`)
       if (isNotFound(error))

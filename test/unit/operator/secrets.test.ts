@@ -36,8 +36,9 @@ describe('a Secret (O2)', () => {
     expect(asked).toBe(3)
   })
 
-  it('tells its values to the log, the user name not', async () => {
-    await reader().read('app', 'auth')
+  it('tells what is used of it to the log, the user name not', async () => {
+    const values = await reader().read('app', 'auth')
+    expect([values.get('username'), values.get('password')]).toEqual(['app\n', 'one'])
     expect(told).toEqual(['one'])
   })
 
