@@ -12,7 +12,7 @@ export interface DriveOptions {
   readonly docs: string
 }
 
-const STEP_LIMIT_MS = 180_000
+const STEP_LIMIT_MS = 600_000
 
 /** What the resource said of the malformed jobs while it was held by them. */
 export interface Reported {
