@@ -61,6 +61,7 @@ async function runSuite(suite: Suite): Promise<Outcome> {
     ...suite.projects,
     '--json',
     `--outputFile=${report}`,
+    '--forceExit',
     ...suite.args,
   ]
   const code = await run([process.execPath, '--experimental-vm-modules', '--no-warnings', ...jest], suite.minutes)

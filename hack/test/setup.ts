@@ -6,7 +6,10 @@ import { clusterPackages, integrationPackages } from '../packages/list.ts'
 const log = (line: string): void => console.log(line)
 const root = process.getuid?.() === 0
 try {
-  await Promise.all([ensurePackages(root ? clusterPackages : integrationPackages, log), ensureBinaries(['kube', 'tools'], log)])
+  await Promise.all([
+    ensurePackages(root ? clusterPackages : integrationPackages, log),
+    ensureBinaries(['kube', 'tools'], log),
+  ])
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = 1
