@@ -124,12 +124,21 @@ export function parseDocument(text: string): RoutingDocument {
     final: r['final'],
   }
   // The hash covers the text as it came: fields that this version does not know are part of it.
-  if (documentHash(r as unknown as RoutingDocument) !== doc.hash)
+  if (readable(() => documentHash(r as unknown as RoutingDocument)) !== doc.hash)
     throw new DocumentError('routing document: hash does not fit (edited by hand?)')
-  if (parseTemplates(doc.legacy, doc.target).controlPrefix !== doc.controlPrefix) {
+  if (readable(() => parseTemplates(doc.legacy, doc.target).controlPrefix) !== doc.controlPrefix) {
     throw new DocumentError('routing document: controlPrefix does not fit its templates')
   }
   return doc
+}
+
+// Templates that cannot be used, or nesting without end: no reader may fall over what it can only refuse.
+function readable<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw new DocumentError(`routing document: ${error instanceof Error ? error.message : String(error)}`)
+  }
 }
 
 /** JSON with sorted keys and no spaces: one value, one text. */
