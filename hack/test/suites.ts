@@ -40,6 +40,14 @@ export const SUITES: readonly Suite[] = [
     what: 'pure folders and small parts',
   },
   {
+    name: 'model',
+    kind: 'jest',
+    projects: ['model'],
+    args: [],
+    minutes: 10,
+    what: 'every state of the safety protocol, and a counterexample for each rule taken away',
+  },
+  {
     name: 'integration',
     kind: 'jest',
     projects: ['integration'],

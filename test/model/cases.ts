@@ -1,0 +1,254 @@
+import type { Phase, PhaseRules } from '../../src/protocol/phases.ts'
+import type { Rules, Scope } from './rules.ts'
+
+const ONE: Scope = { clients: 2, workspaces: 1, selected: false }
+
+/** Scopes in which the product's rules must hold. */
+export const SCOPES: Readonly<Record<string, Scope>> = {
+  'two clients, slow, killed and lapsing': { ...ONE, slow: true, restarts: true, lapses: true },
+  'two clients, slow and killed, expiring jobs, a job in the first half of the buckets': {
+    ...ONE,
+    selected: true,
+    slow: true,
+    restarts: true,
+    expiry: true,
+  },
+  'two workspaces that use the same job id': { ...ONE, workspaces: 2, slow: true, lapses: true },
+  'three clients, slow': { ...ONE, clients: 3, slow: true },
+  'three clients, killed and lapsing': { ...ONE, clients: 3, restarts: true, lapses: true },
+  'a pod without the client until DualWrite, and purge': { ...ONE, slow: true, unaware: 'noticed' },
+  'the same for a selected job that expires': {
+    ...ONE,
+    selected: true,
+    slow: true,
+    expiry: true,
+    unaware: 'noticed',
+  },
+  'rights that come and go, the same routing under a new epoch': { ...ONE, slow: true, rights: true, redocuments: true },
+  'somebody deletes the fence': { ...ONE, clients: 1, slow: true, lapses: true, fenceLoss: 'late' },
+}
+
+/** Larger ones, for a change to the protocol: `node test/model/main.ts wide`. */
+export const WIDE_SCOPES: Readonly<Record<string, Scope>> = {
+  'two clients, everything': { ...ONE, slow: true, restarts: true, lapses: true, expiry: true },
+  'two clients, everything, selected': { ...ONE, selected: true, slow: true, restarts: true, lapses: true, expiry: true },
+  'two workspaces, killed clients': { ...ONE, workspaces: 2, slow: true, restarts: true, lapses: true },
+  'three clients, slow and lapsing': { ...ONE, clients: 3, slow: true, lapses: true },
+}
+
+export interface NegativeCase {
+  readonly off: readonly (keyof Rules)[]
+  readonly scope: Scope
+  /** What the counterexample violates, and how it ends. */
+  readonly violates: RegExp
+  readonly ends: RegExp
+}
+
+/** Taking a rule away must break something. */
+export const NEGATIVES: Readonly<Record<string, NegativeCase>> = {
+  'without the gate reads turn to the target while a pod without the client writes legacy': {
+    off: ['gate'],
+    scope: { ...ONE, clients: 1, unaware: 'noticed', availability: false },
+    violates: /^I[12]/,
+    ends: /.*/,
+  },
+  'without the gate a step shuts out a live member': {
+    off: ['gate'],
+    scope: ONE,
+    violates: /^A/,
+    ends: /raises the fence/,
+  },
+  'without the fence a lapsed client makes a job without a target after verify': {
+    off: ['fence'],
+    scope: { ...ONE, clients: 1, lapses: true },
+    violates: /^I4/,
+    ends: /client of an older epoch: create/,
+  },
+  'with a fence that fails open an old client comes back when the fence is lost': {
+    off: ['failClosed'],
+    scope: { ...ONE, clients: 1, lapses: true, fenceLoss: 'late' },
+    violates: /^I4/,
+    ends: /older epoch: create/,
+  },
+  'without drain a step shuts out an operation of a live member': {
+    off: ['drain'],
+    scope: { ...ONE, slow: true },
+    violates: /^A/,
+    ends: /raises the fence/,
+  },
+  'without drain and fence a late script makes a job without a target after verify': {
+    off: ['drain', 'fence'],
+    scope: { ...ONE, slow: true, availability: false },
+    violates: /^I4/,
+    ends: /late script of an older epoch: create/,
+  },
+  'without gate and fence a live member makes a job without a target after verify': {
+    off: ['gate', 'fence'],
+    scope: { ...ONE, availability: false },
+    violates: /^I4/,
+    ends: /create in w1/,
+  },
+  'where the percentage decides what is maintained the keys part': {
+    off: ['maintain'],
+    scope: ONE,
+    violates: /^I1/,
+    ends: /update in w1/,
+  },
+  'where create does not ask a second create wins': {
+    off: ['createIfAbsent'],
+    scope: { ...ONE, workspaces: 2 },
+    violates: /^I[23]/,
+    ends: /create in w[12]/,
+  },
+  'where update makes what is not there a deleted job is back': {
+    off: ['updateIfExists'],
+    scope: ONE,
+    violates: /^I2/,
+    ends: /update in w1/,
+  },
+  'where a stray target counts as the job in phases 0-1 a create is refused': {
+    off: ['legacyDecides'],
+    scope: { ...ONE, unaware: 'noticed' },
+    violates: /^I2/,
+    ends: /create in w1 -> exists/,
+  },
+  'where create leaves a stray target the keys part': {
+    off: ['strayOverwritten'],
+    scope: { ...ONE, unaware: 'noticed' },
+    violates: /^I1/,
+    ends: /create in w1 -> OK/,
+  },
+  'where a write is two scripts a kill between them parts the keys': {
+    off: ['oneWrite'],
+    scope: { ...ONE, slow: true, restarts: true },
+    violates: /^I1/,
+    ends: /is killed/,
+  },
+  'where each key gets its own expiry they end apart': {
+    off: ['absoluteExpiry'],
+    scope: { ...ONE, expiry: true },
+    violates: /^I1/,
+    ends: /expire in w1/,
+  },
+  'where backfill reads the workspace first the job may be another one by then': {
+    off: ['workspaceInside'],
+    scope: { ...ONE, workspaces: 2 },
+    violates: /^I3/,
+    ends: /backfill writes the target key/,
+  },
+  'where backfill carries the value it writes an old one': {
+    off: ['copyInside'],
+    scope: ONE,
+    violates: /^I1/,
+    ends: /backfill writes the target key/,
+  },
+  'where evidence outlives creates below 100 % BackfillVerify reports done too early': {
+    off: ['baseEpoch'],
+    scope: ONE,
+    violates: /^I4/,
+    ends: /publishes BackfillVerify/,
+  },
+  'where reads turn to the target before it was verified they meet what a pod without the client left': {
+    off: ['verifyFirst'],
+    scope: { ...ONE, unaware: 'noticed' },
+    violates: /^I[12]/,
+    ends: /client of epoch 4/,
+  },
+  'where the driver sends again a deleted job is back': {
+    off: ['noResend'],
+    scope: { ...ONE, slow: true },
+    violates: /^I5/,
+    ends: /sends that (create|delete).* once more/,
+  },
+  'where rights are found missing half way a refused write stays': {
+    off: ['checksFirst'],
+    scope: { ...ONE, rights: true },
+    violates: /^I5/,
+    ends: /NOPERM/,
+  },
+}
+
+/** Rules that nothing in the phases of today leans on by itself; the model says so instead of guessing. */
+export const REDUNDANT: Readonly<Record<string, { readonly off: readonly (keyof Rules)[]; readonly scope: Scope }>> = {
+  'reads with fallback in two scripts: legacy is complete up to BackfillVerify': {
+    off: ['oneRead'],
+    scope: { ...ONE, selected: true, slow: true, expiry: true },
+  },
+  'no gate and no drain where every pod has the client: the fence alone keeps I1-I5': {
+    off: ['gate', 'drain'],
+    scope: { ...ONE, slow: true, lapses: true, availability: false },
+  },
+  'no fence where no member ever lapses: gate and drain alone keep I1-I5': {
+    off: ['fence'],
+    scope: { ...ONE, slow: true },
+  },
+}
+
+export interface RowCase {
+  readonly phase: Phase
+  readonly change: Partial<PhaseRules>
+  readonly scope: Scope
+  /** A counterexample that begins so, or: BackfillVerify is never done. */
+  readonly violates: RegExp | 'never done'
+}
+
+/** Another routing table is another proof. */
+export const ROWS: Readonly<Record<string, RowCase>> = {
+  'ReadRouting without fallback': {
+    phase: 'ReadRouting',
+    change: { fallback: false },
+    scope: ONE,
+    violates: /^I2: a read missed a job that is there/,
+  },
+  'BackfillVerify without fallback before the backfill': {
+    phase: 'BackfillVerify',
+    change: { fallback: false },
+    scope: ONE,
+    violates: /^I2: a read missed a job that is there/,
+  },
+  'DualWrite without legacy keys': { phase: 'DualWrite', change: { createLegacy: false }, scope: ONE, violates: /^I5/ },
+  'ReadRouting without legacy keys': {
+    phase: 'ReadRouting',
+    change: { createLegacy: false },
+    scope: ONE,
+    violates: /^I5/,
+  },
+  'DualWrite where either key is the job': {
+    phase: 'DualWrite',
+    change: { existence: 'either' },
+    scope: { ...ONE, unaware: 'noticed' },
+    violates: /^I2/,
+  },
+  'DualWrite that reads the target before anything was verified': {
+    phase: 'DualWrite',
+    change: { existence: 'either', readTarget: 100 },
+    scope: ONE,
+    violates: /^I2/,
+  },
+  'ReadRouting without target keys': {
+    phase: 'ReadRouting',
+    change: { createTarget: 0 },
+    scope: ONE,
+    violates: 'never done',
+  },
+  'BackfillVerify without target keys': {
+    phase: 'BackfillVerify',
+    change: { createTarget: 0 },
+    scope: ONE,
+    violates: 'never done',
+  },
+}
+
+/** What the rules of the product do not rule out: see "Known limits" in docs/protocol-model.md. */
+export const LIMITS: Readonly<Record<string, { readonly scope: Scope; readonly violates: RegExp; readonly ends: RegExp }>> = {
+  'a pod without the client that is gone before joinTimeout is over voids no evidence': {
+    scope: { ...ONE, clients: 1, unaware: 'unnoticed' },
+    violates: /^I[12]/,
+    ends: /client of epoch 4/,
+  },
+  'with the fence deleted a process of epoch 1 makes a job without a target after verify': {
+    scope: { ...ONE, clients: 1, lapses: true, fenceLoss: 'early' },
+    violates: /^I4/,
+    ends: /older epoch: create/,
+  },
+}

@@ -1,0 +1,66 @@
+/** The rules of the protocol that carry its invariants. The product has them all; the negative suite takes them away one by one. */
+export const ALL_RULES = {
+  /** A forward step waits for every live member, and for pods without the client to be gone. */
+  gate: true,
+  /** Scripts of an epoch below the fence do nothing. */
+  fence: true,
+  /** Without a fence in Redis no epoch from 2 on is accepted. */
+  failClosed: true,
+  /** A member reports an epoch only when nothing begun under an older one is in flight. */
+  drain: true,
+  /** Update, delete and expire apply to each key that exists. */
+  maintain: true,
+  createIfAbsent: true,
+  updateIfExists: true,
+  /** In phases 0-1 legacy alone decides whether a job exists. */
+  legacyDecides: true,
+  /** Create overwrites a target that is there without a legacy key. */
+  strayOverwritten: true,
+  /** A read with fallback is one script. */
+  oneRead: true,
+  /** Both keys are written by one script. */
+  oneWrite: true,
+  /** Both keys get the same absolute expiry. */
+  absoluteExpiry: true,
+  /** The script of the backfill reads the workspace that names the target. */
+  workspaceInside: true,
+  /** The backfill copies inside Redis. */
+  copyInside: true,
+  /** Evidence is void once creates fall below 100 %. */
+  baseEpoch: true,
+  /** Verify at DualWrite 100 % comes before reads from the target. */
+  verifyFirst: true,
+  /** A script that was cut off is never sent again. */
+  noResend: true,
+  /** Everything a script needs is checked before its first write. */
+  checksFirst: true,
+} as const
+
+export type Rules = { readonly [rule in keyof typeof ALL_RULES]: boolean }
+
+export function without(...rules: (keyof Rules)[]): Rules {
+  return { ...ALL_RULES, ...Object.fromEntries(rules.map((rule) => [rule, false])) }
+}
+
+/** What takes part in an exploration. */
+export interface Scope {
+  readonly clients: number
+  readonly workspaces: 1 | 2
+  /** Whether the ramps at 50 % select the job. */
+  readonly selected: boolean
+  readonly expiry?: boolean
+  /** Operations begin under one routing and reach Redis later. */
+  readonly slow?: boolean
+  readonly restarts?: boolean
+  readonly lapses?: boolean
+  /** A pod without the client writes legacy keys while nobody reads targets, and purge may run in Legacy. */
+  readonly unaware?: 'noticed' | 'unnoticed'
+  /** Somebody deletes the fence. 'early': a process that runs epoch 0 or 1 may still be there. */
+  readonly fenceLoss?: 'late' | 'early'
+  /** The rights of the Redis user on target keys come and go. */
+  readonly rights?: boolean
+  /** false: do not ask whether a forward step shuts out a live member. */
+  readonly availability?: false
+  /** The same routing may be published under a new epoch. */
+  readonly redocuments?: boolean
+}

@@ -1,0 +1,188 @@
+import type { System } from './explore.ts'
+
+/**
+ * A stored job as a small integer, 0: no key. Else 1 + workspace (0-1) + 2 * expiry (0 none, 1-2 moments) + 6 * version.
+ * Versions only tell values apart: they are renumbered in each state.
+ */
+export type Value = number
+export const NOTHING: Value = 0
+export const value = (workspace: number, expiry: number, version: number): Value =>
+  1 + workspace + 2 * expiry + 6 * version
+export const workspaceOf = (v: Value): number => (v - 1) % 2
+export const expiryOf = (v: Value): number => Math.floor((v - 1) / 2) % 3
+export const versionOf = (v: Value): number => Math.floor((v - 1) / 6)
+export const withExpiry = (v: Value, expiry: number): Value => value(workspaceOf(v), expiry, versionOf(v))
+/** Versions of a canonical state are below this. */
+export const FRESH = 8
+/** What an update makes of a value: different values stay different. */
+export const updated = (v: Value): Value => v + 6 * FRESH
+
+/** Epochs are told by their age: 0 is the one in force; 3 and older are one. */
+export type Age = number
+export const OLD: Age = 3
+export const NEVER = 4
+
+/** Operations that came half way, or may come again. */
+export const HALF = { no: 0, create: 1, update: 2, delete: 3, expire: 4, read: 5, againCreate: 6, againDelete: 7 } as const
+
+export interface Client {
+  /** Epoch that it runs, and the rung that it means. */
+  readonly age: Age
+  readonly rung: number
+  /** Its lease is there. */
+  readonly alive: boolean
+  /** An operation that began under `opRung` and whose script has not run yet; age NEVER: none. */
+  readonly opAge: Age
+  readonly opRung: number
+  /** The process that began it is gone. */
+  readonly orphan: boolean
+  readonly half: number
+  /** Workspace of a half operation. */
+  readonly halfOf: number
+  /** The job did not exist at some moment since the half read began. */
+  readonly missed: boolean
+}
+
+/** How the epoch in force came about: not at all, by a step back or an abort, by a step forward. */
+export const UNPUBLISHED = 0
+export const STEPPED = 1
+export const FORWARD = 2
+
+export interface State {
+  // Operator: rungs of the epochs in force and before, how the last one came, whether all members were seen to run it.
+  readonly rungs: readonly [number, number, number]
+  readonly came: number
+  readonly converged: boolean
+  /** Ages of the fence, of the record in Redis, and of the base of the evidence (NEVER: no evidence). */
+  readonly fence: Age
+  readonly record: Age
+  readonly base: Age
+  /** Bits of WORK: what has been proven, and what a worker found but nobody has taken in yet. */
+  readonly proofs: number
+  readonly looked: number
+  readonly fenceLost: boolean
+  readonly unaware: boolean
+  readonly rightsGone: boolean
+  // Redis: the legacy key, and the target key of each workspace; `strays`: bits of targets that a pod without the client left behind.
+  readonly legacy: Value
+  readonly targets: readonly [Value, Value]
+  readonly strays: number
+  /** What a worker carries by hand (only where a rule is off). */
+  readonly held: Value
+  /** What the job is, after every acknowledged write. */
+  readonly truth: Value
+  readonly clients: readonly Client[]
+}
+
+export const WORK = { verifiedTarget: 1, backfill: 2, verifiedBoth: 4 } as const
+export type Proof = keyof typeof WORK
+
+const CLIENT_BYTES = 4
+const FIXED_BYTES = 14
+
+/** Canonical bytes: clients in order, values renumbered, what can make no difference any more set to one value. */
+export function codec(clients: number, keepOld: boolean): Pick<System<State>, 'width' | 'encode' | 'decode'> {
+  const width = FIXED_BYTES + CLIENT_BYTES * clients
+  const order = Array.from({ length: clients }, (_, i) => i)
+  const words = new Float64Array(clients)
+  return {
+    width,
+    encode(state, bytes, at) {
+      const { rungs, fence, record } = state
+      const shut = !keepOld
+      const settled = state.converged || state.came !== FORWARD
+      bytes[at] = rungs[0]
+      bytes[at + 1] = fence >= 1 || record >= 1 || !settled ? rungs[1] : 0
+      bytes[at + 2] = fence >= 2 || record >= 2 ? rungs[2] : 0
+      bytes[at + 3] = (settled && state.came === FORWARD ? STEPPED : state.came) | (state.converged ? 8 : 0)
+      bytes[at + 4] = fence | (record << 3)
+      bytes[at + 5] = state.base !== NEVER && state.base >= fence ? OLD : state.base
+      bytes[at + 6] = state.proofs | (state.looked << 3)
+      bytes[at + 7] = (state.fenceLost ? 1 : 0) | (state.unaware ? 2 : 0) | (state.rightsGone ? 4 : 0) | (strays(state) << 3)
+      const names: number[] = []
+      bytes[at + 8] = renamed(state.truth, names)
+      bytes[at + 9] = renamed(state.legacy, names)
+      bytes[at + 10] = renamed(state.targets[0], names)
+      bytes[at + 11] = renamed(state.targets[1], names)
+      bytes[at + 12] = renamed(state.held, names)
+      bytes[at + 13] = 0
+      for (let i = 0; i < clients; i += 1) words[i] = word(state.clients[i] as Client, fence, shut)
+      order.sort((a, b) => (words[a] as number) - (words[b] as number))
+      for (let i = 0; i < clients; i += 1) {
+        const w = words[order[i] as number] as number
+        const p = at + FIXED_BYTES + CLIENT_BYTES * i
+        bytes[p] = w & 0xff
+        bytes[p + 1] = (w >> 8) & 0xff
+        bytes[p + 2] = (w >> 16) & 0xff
+        bytes[p + 3] = 0
+      }
+    },
+    decode(bytes, at) {
+      const b = (i: number): number => bytes[at + i] as number
+      const all: Client[] = []
+      for (let i = 0; i < clients; i += 1) all.push(clientOf(bytes, at + FIXED_BYTES + CLIENT_BYTES * i))
+      return {
+        rungs: [b(0), b(1), b(2)],
+        came: b(3) & 7,
+        converged: (b(3) & 8) !== 0,
+        fence: b(4) & 7,
+        record: b(4) >> 3,
+        base: b(5),
+        proofs: b(6) & 7,
+        looked: b(6) >> 3,
+        fenceLost: (b(7) & 1) !== 0,
+        unaware: (b(7) & 2) !== 0,
+        rightsGone: (b(7) & 4) !== 0,
+        strays: b(7) >> 3,
+        truth: b(8),
+        legacy: b(9),
+        targets: [b(10), b(11)],
+        held: b(12),
+        clients: all,
+      }
+    },
+  }
+}
+
+// A stray that is gone, or equal to legacy, is one no more.
+function strays({ strays: marked, targets, legacy }: State): number {
+  let left = 0
+  for (let w = 0; w < 2; w += 1)
+    if ((marked & (1 << w)) !== 0 && targets[w] !== NOTHING && targets[w] !== legacy) left |= 1 << w
+  return left
+}
+
+function renamed(v: Value, names: number[]): Value {
+  if (v === NOTHING) return NOTHING
+  const version = versionOf(v)
+  let name = names.indexOf(version)
+  if (name < 0) name = names.push(version) - 1
+  return value(workspaceOf(v), expiryOf(v), name)
+}
+
+// Behind the fence all epochs are alike.
+function word(c: Client, fence: Age, shut: boolean): number {
+  const age = shut && c.age > fence ? OLD : c.age
+  const rung = shut && c.age > fence ? 0 : c.rung
+  const none = c.opAge === NEVER
+  const late = shut && !none && c.opAge > fence && c.half === HALF.no
+  const opAge = late ? OLD : c.opAge
+  const opRung = none || late ? 0 : c.opRung
+  const flags = (c.alive ? 1 : 0) | (c.orphan ? 2 : 0) | (c.half << 2) | (c.halfOf << 5) | (c.missed ? 64 : 0)
+  return age | (rung << 3) | (opAge << 8) | (opRung << 11) | (flags << 16)
+}
+
+function clientOf(bytes: Uint8Array, at: number): Client {
+  const [a, b, flags] = [bytes[at] as number, bytes[at + 1] as number, bytes[at + 2] as number]
+  return {
+    age: a & 7,
+    rung: a >> 3,
+    opAge: b & 7,
+    opRung: b >> 3,
+    alive: (flags & 1) !== 0,
+    orphan: (flags & 2) !== 0,
+    half: (flags >> 2) & 7,
+    halfOf: (flags >> 5) & 1,
+    missed: (flags & 64) !== 0,
+  }
+}
