@@ -67,6 +67,9 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
     if (options.routingDir !== undefined && podUid === '')
       this.#log('warn', 'POD_UID is not set: the operator cannot match this process to its pod', {})
     const deadlineMs = options.deadlineMs ?? 5000
+    const operationTtlMs = options.operationTtlMs ?? 600_000
+    if (!Number.isSafeInteger(operationTtlMs) || operationTtlMs < 1)
+      throw new InvalidArgument('operationTtlMs must be a positive whole number of milliseconds')
     this.#source =
       options.routingDir === undefined
         ? undefined
@@ -102,7 +105,7 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
       templates: this.#templates,
       encoding: this.#encoding,
       workspaceField: field,
-      operationTtlMs: options.operationTtlMs ?? 600_000,
+      operationTtlMs,
       deadlineMs,
       illegalId: (id) => this.#membership.illegalId(id),
     }

@@ -79,6 +79,8 @@ export class Engine {
       const routing = await this.#readiness.routing(end, signal)
       const left = end - performance.now()
       if (left <= 0) throw new NotReady(`nothing was sent within ${deadlineMs} ms`)
+      // Followed while this waited its turn: a member that has told of the newer epoch begins nothing under the older one.
+      if (this.#readiness.current !== routing || this.#readiness.blocked !== undefined) continue
       let error: KeyshiftError
       try {
         const answer = await this.#attempt(op, routing, left, signal)

@@ -1,4 +1,5 @@
 import type { CallOptions, Connection } from '../redis/connection.ts'
+import { NotReady } from '../redis/errors.ts'
 import * as scripts from '../redis/scripts.ts'
 import { text } from '../redis/scripts.ts'
 import { queueEntry } from '../protocol/queue-entry.ts'
@@ -175,17 +176,22 @@ function updateHash(job: Target): UpdateHash {
 function updateText(job: Target): UpdateText {
   const { context, workspaceId } = job
   return async (jobId, change, options = {}) => {
-    const end = performance.now() + (options.deadlineMs ?? context.deadlineMs)
+    const deadlineMs = options.deadlineMs ?? context.deadlineMs
+    const end = performance.now() + deadlineMs
+    // `change` may have taken all the time there was.
+    const rest = (): typeof options => {
+      const left = end - performance.now()
+      if (left <= 0) throw new NotReady(`nothing was written within ${deadlineMs} ms`)
+      return { ...options, deadlineMs: left }
+    }
     for (let tries = 1; ; tries += 1) {
-      const rest = { ...options, deadlineMs: Math.max(1, end - performance.now()) }
-      const old = await getJob(context, 'json', workspaceId, jobId, rest)
+      const old = await getJob(context, 'json', workspaceId, jobId, tries === 1 ? options : rest())
       if (old === undefined) return false
       const text = await change(old.value)
       if (typeof text !== 'string' || !text.isWellFormed())
         throw new InvalidArgument('the function given to update must return well-formed text')
       try {
-        rest.deadlineMs = Math.max(1, end - performance.now())
-        return await write(job, 'update', jobId, rest, (_, c, call, o) =>
+        return await write(job, 'update', jobId, rest(), (_, c, call, o) =>
           scripts.updateText(c, call, { old: old.value, text }, o),
         )
       } catch (error) {

@@ -136,13 +136,15 @@ function candidate(context: Context, routing: Routing, workspaceId: string, name
   const t = context.templates
   const read = classifyKey(t, name)
   if (read.kind === 'legacy') return { jobId: read.jobId, pair: [name, name] }
-  if (read.kind === 'target' && routing.epoch > 1) {
+  const inLegacy = routing.phase === 'Legacy'
+  if (read.kind === 'target' && routing.epoch > 1 && (read.workspaceId === workspaceId || !inLegacy)) {
     if (read.workspaceId !== workspaceId) return undefined
     return { jobId: read.jobId, pair: [legacyKey(t, read.jobId), targetKey(t, workspaceId, read.jobId)] }
   }
-  // Before the first step nothing is on target yet: a name with the delimiter in it is a job of such an id.
+  // In Legacy, also after a rollback, such ids work. What an earlier run left on target holds another workspace than the
+  // caller's, and the script passes it over.
   const [prefix = '', suffix = ''] = t.legacy.literals
-  if (routing.epoch > 1 || !name.startsWith(prefix) || !name.endsWith(suffix)) return undefined
+  if (!inLegacy || !name.startsWith(prefix) || !name.endsWith(suffix)) return undefined
   return { jobId: name.slice(prefix.length, name.length - suffix.length), pair: [name, name] }
 }
 

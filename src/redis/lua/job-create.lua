@@ -32,7 +32,7 @@ if given ~= workspace then return answer('WORKSPACE') end
 local at = absolute_expiry(ARGV[9], ARGV[10])
 if at ~= '' and tonumber(at) <= now_ms() then return answer('EXPIRY') end
 local has_queue = KEYS[5] ~= KEYS[1]
-if has_queue and not is_list(KEYS[5]) then return answer('QUEUE') end
+if has_queue and (KEYS[5] == LEGACY or KEYS[5] == TARGET or not is_list(KEYS[5])) then return answer('QUEUE') end
 
 local more = {}
 if to_target then more[1] = { 'COPY', LEGACY, TARGET, 'REPLACE' } end

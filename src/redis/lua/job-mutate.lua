@@ -23,6 +23,8 @@ while i <= #ARGV do
   commands[#commands + 1] = { name, subject, count == 2 and value or nil }
   i = i + 2 + count
 end
+-- Their results are unpacked into one answer, and the Lua stack ends at 8000.
+if #commands > 1000 then return answer('INVALID', 'of more than 1000 commands') end
 -- HSET, HDEL and the expiry are what undoing needs.
 local lacks = lacking({
   { 'HSET', 'a', 'b' }, { 'HDEL', 'a' }, { 'HINCRBY', 'a', '1' }, { 'HINCRBYFLOAT', 'a', '1' }, { 'PEXPIREAT', '1' },

@@ -313,3 +313,63 @@ test('ids that the target cannot hold work in Legacy and are counted, and are re
   expect(counted).toMatchObject({ example: 'report:2026-01-01', member: client.state().memberId })
   expect(Number(counted['count'])).toBeGreaterThanOrEqual(2)
 })
+
+test('after a rollback to Legacy list gives jobs of such ids too, and nothing that the earlier run left', async () => {
+  await world.redis.raw.flushall()
+  await world.settle(documentOf(9, 'Legacy'))
+  await world.redis.raw.hset('ai:job:w1:stray', hashOf('a'))
+  await world.redis.raw.hset('ai:job:w2:stray', { workspace_id: OTHERS })
+  const client = world.client('hash')
+  const store = client.forWorkspace(MINE)
+  const ids = ['a:b:c', 'j1', 'report:2026-01-01']
+  for (const id of ids) await store.create(id, {})
+  const listed: string[] = []
+  for await (const job of store.list()) listed.push(job.jobId)
+  expect(listed.sort()).toEqual(ids)
+  await client.close()
+})
+
+test('what no operation can have is refused before the first write', async () => {
+  await world.redis.raw.flushall()
+  world.dir.swap(undefined)
+  expect(() => world.client('hash', { operationTtlMs: 0.5 })).toThrow(/operationTtlMs/)
+  const client = world.client('hash')
+  const store = client.forWorkspace(MINE)
+  await expect(store.create('j1', {}, { queue: 'ai:job:j1' })).rejects.toMatchObject({ code: 'OCCUPIED' })
+  await expect(store.create('j1', {}, { queue: 'ai:job:w1:j1' })).rejects.toMatchObject({ code: 'OCCUPIED' })
+  expect(await store.get('j1')).toBeUndefined()
+  await store.create('j1', { n: '0' })
+  const many = Array.from({ length: 9000 }, () => ['HINCRBY', 'n', 1] as const)
+  await expect(store.mutate('j1', many)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+  expect(await store.mutate('j1', many.slice(0, 1000))).toHaveLength(1000)
+  expect((await store.get('j1'))?.value).toMatchObject({ n: '1000' })
+  await client.close()
+})
+
+test('K12 an operation id that two jobs share is refused, also where their ids hold spaces', async () => {
+  await world.redis.raw.flushall()
+  world.dir.swap(undefined)
+  const client = world.client('hash')
+  const add = (workspace: string, job: string) =>
+    client.forWorkspace(workspace).mutate(job, [['HINCRBY', 'n', 1]], { operationId: 'op' })
+  await client.forWorkspace('z').create('x y', { n: '41' })
+  await client.forWorkspace('y z').create('x', { n: '0' })
+  expect(await add('z', 'x y')).toEqual(['42'])
+  expect(await add('z', 'x y')).toEqual(['42'])
+  await expect(add('y z', 'x')).rejects.toMatchObject({ code: 'OPERATION_REUSED' })
+  await client.close()
+})
+
+test('a text is not written once the time for it is over', async () => {
+  await world.redis.raw.flushall()
+  world.dir.swap(undefined)
+  const client = world.client('json')
+  const store = client.forWorkspace(MINE)
+  await store.create('j1', textOf('a'))
+  const late = store.update('j1', () => new Promise((resolve) => setTimeout(() => resolve(textOf('b')), 60)), {
+    deadlineMs: 50,
+  })
+  await expect(late).rejects.toMatchObject({ code: 'NOT_READY' })
+  expect((await store.get('j1'))?.value).toBe(textOf('a'))
+  await client.close()
+})

@@ -48,19 +48,24 @@ local function look()
   return { legacy = l, target = t, found = found, status = status, unscoped = unscoped and '1' or '0' }
 end
 
+-- Names an operation on a job of a workspace; the length keeps two pairs of ids with spaces apart.
+local function named(what)
+  return what .. ' ' .. #workspace .. ' ' .. workspace .. ' ' .. LEGACY
+end
+
 -- The answer of an earlier try with the same operation id, or nil. `what` tells operations apart.
 local function remembered(what)
   if not has_operation then return nil end
   local kept = redis.call('HMGET', OPERATION, 'what', 'answer')
   if not kept[1] then return nil end
-  if kept[1] ~= what .. ' ' .. LEGACY .. ' ' .. workspace then return answer('OPERATION_REUSED') end
+  if kept[1] ~= named(what) then return answer('OPERATION_REUSED') end
   return answer(unpack(cmsgpack.unpack(kept[2])))
 end
 
 -- Keeps the answer of a write that was done, for `keep_ms`, and returns it.
 local function remember(what, keep_ms, ...)
   if has_operation then
-    redis.call('HSET', OPERATION, 'what', what .. ' ' .. LEGACY .. ' ' .. workspace, 'answer', cmsgpack.pack({ ... }))
+    redis.call('HSET', OPERATION, 'what', named(what), 'answer', cmsgpack.pack({ ... }))
     redis.call('PEXPIRE', OPERATION, keep_ms)
   end
   return answer(...)

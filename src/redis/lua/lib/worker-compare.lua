@@ -6,10 +6,12 @@ local function equal_page(fields, key)
   for i = 1, #fields, 2 do
     names[#names + 1], values[#values + 1] = fields[i], fields[i + 1]
   end
-  if #names == 0 then return true end
-  local others = redis.call('HMGET', key, unpack(names))
-  for i, value in ipairs(values) do
-    if others[i] ~= value then return false end
+  -- HSCAN gives a hash in compact encoding whole, whatever its COUNT, and unpack is limited by the Lua stack.
+  for first = 1, #names, HASH_PAGE do
+    local others = redis.call('HMGET', key, unpack(names, first, math.min(first + HASH_PAGE - 1, #names)))
+    for i = 1, #others do
+      if others[i] ~= values[first + i - 1] then return false end
+    end
   end
   return true
 end

@@ -1,0 +1,46 @@
+import { expect, test } from '@jest/globals'
+import { Engine } from '../../../src/client/engine.ts'
+import { Inflight } from '../../../src/client/inflight.ts'
+import { makeMetrics } from '../../../src/client/metrics.ts'
+import { Readiness } from '../../../src/client/readiness.ts'
+import { Routing } from '../../../src/client/routing.ts'
+import { makeDocument } from '../../../src/protocol/document.ts'
+import { routingState } from '../../../src/protocol/phases.ts'
+import { parseTemplates } from '../../../src/protocol/templates.ts'
+import { Connection, parseRedisAddress } from '../../../src/redis/connection.ts'
+
+const [legacy, target] = ['ai:job:{job_id}', 'ai:job:{workspace_id}:{job_id}']
+const templates = parseTemplates(legacy, target)
+const routing = (epoch: number): Routing => {
+  const input = { name: 'm', canaryBy: 'Job', legacy, target, workspaceField: 'workspace_id', queues: [] } as const
+  return new Routing(templates, makeDocument(input, routingState('Legacy', 0, 0), epoch))
+}
+
+test('an operation begins under the routing in force when it is sent, never under one that was reported as left', async () => {
+  const readiness = new Readiness()
+  const inflight = new Inflight()
+  readiness.follow(routing(1))
+  readiness.unblock()
+  const engine = new Engine({
+    connection: new Connection({ address: parseRedisAddress('redis://127.0.0.1:1/0'), name: 'none' }),
+    readiness,
+    inflight,
+    metrics: makeMetrics(undefined, async () => new Map()),
+    readRouting: async () => undefined,
+    deadlineMs: 1000,
+  })
+  const epochs: number[] = []
+  const run = engine.run({
+    name: 'get',
+    workspaceId: 'w1',
+    read: true,
+    send: async ({ epoch }) => {
+      epochs.push(epoch)
+      return { status: 'OK', rest: [] }
+    },
+  })
+  readiness.follow(routing(2))
+  const reported = inflight.reportable(2)
+  await run
+  expect({ reported, epochs }).toEqual({ reported: 2, epochs: [2] })
+})
