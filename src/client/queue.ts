@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { performance } from 'node:perf_hooks'
 import { readQueueEntry } from '../protocol/queue-entry.ts'
 import { legacyKey, targetKey } from '../protocol/templates.ts'
@@ -16,7 +17,8 @@ const POLL_MAX_MS = 500
 const REAP_PAGE = 100
 
 interface Held {
-  readonly entry: string
+  /** Bytes: a foreign producer's entry may be no text. */
+  readonly entry: Buffer
   leaseEnd: string
 }
 
@@ -70,12 +72,14 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
 
   async nack(delivery: Delivery<E>, options: OperationOptions = {}): Promise<void> {
     const held = this.#heldBy(delivery)
-    const { answer } = await this.#run('nack', delivery.workspaceId, options, async (routing, c, o) =>
+    const { answer, routing } = await this.#run('nack', delivery.workspaceId, options, async (routing, c, o) =>
       scripts.returnEntry(c, this.#entryCall(routing, held), 'nack', o),
     )
     if (answer.status === 'LEASE_LOST') throw new LeaseLost(delivery.jobId)
     this.#notAList(answer.status)
-    if (delivery.workspaceId !== undefined) this.#context.metrics.job(delivery.workspaceId, 'returned')
+    this.#countRemoved(routing, answer.status)
+    if (answer.status === 'OK' && delivery.workspaceId !== undefined)
+      this.#context.metrics.job(delivery.workspaceId, 'returned')
   }
 
   async reap(options: OperationOptions & { readonly leaseMs?: number } = {}): Promise<number> {
@@ -87,30 +91,37 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
         scripts.expiredEntries(
           c,
           { keys: routing.keys, epoch: routing.epoch, queue: this.key, leaseMs, limit: REAP_PAGE },
-          o,
+          { ...o, buffers: true },
         ),
       )
-      const list = answer.rest.map(text)
+      const list = answer.rest
+      let handled = 0
       for (let i = 0; i < list.length; i += 2) {
-        const held: Held = { entry: list[i] ?? '', leaseEnd: list[i + 1] ?? '' }
+        const held: Held = { entry: list[i] as Buffer, leaseEnd: text(list[i + 1]) }
         const { answer: back, routing } = await this.#run('reap', undefined, options, async (routing, c, o) =>
           scripts.returnEntry(c, this.#entryCall(routing, held), 'reap', o),
         )
         this.#notAList(back.status)
         if (back.status === 'OK') returned += 1
+        if (back.status !== 'LEASE_LOST') handled += 1
         this.#countRemoved(routing, back.status)
       }
-      if (list.length < 2 * REAP_PAGE) return returned
+      // A page of which nothing could be handled would come again.
+      if (list.length < 2 * REAP_PAGE || handled === 0) return returned
     }
   }
 
   async #move(leaseMs: number, options: OperationOptions): Promise<Held | undefined> {
     const { answer } = await this.#run('dequeue', undefined, options, (routing, c, o) =>
-      scripts.moveEntry(c, { keys: routing.keys, epoch: routing.epoch, queue: this.key, leaseMs }, o),
+      scripts.moveEntry(
+        c,
+        { keys: routing.keys, epoch: routing.epoch, queue: this.key, leaseMs },
+        { ...o, buffers: true },
+      ),
     )
     this.#notAList(answer.status)
     if (answer.status === 'EMPTY') return undefined
-    return { entry: text(answer.rest[0]), leaseEnd: text(answer.rest[1]) }
+    return { entry: answer.rest[0] as Buffer, leaseEnd: text(answer.rest[1]) }
   }
 
   async #resolve(held: Held, leaseMs: number, options: OperationOptions): Promise<Delivery<E> | undefined> {
@@ -177,11 +188,12 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
 
   #entryCall(routing: Routing, held: Held): EntryCall {
     const t = routing.templates
-    const read = readQueueEntry(t, held.entry)
+    const entry = isUtf8(held.entry) ? held.entry.toString('utf8') : undefined
+    const read = entry === undefined ? ({ form: 'malformed' } as const) : readQueueEntry(t, entry)
     const pair = read.form === 'pair' ? read : undefined
     const jobId = read.form === 'malformed' ? '' : read.jobId
     // In phases 0-1 an entry with the delimiter in it may also be a job id of the old kind.
-    const whole = read.form !== 'job' && routing.phaseIndex <= 1 && held.entry !== ''
+    const whole = read.form !== 'job' && routing.phaseIndex <= 1 && entry !== undefined && entry !== ''
     return {
       ...this.#heldCall(routing, held),
       phase: routing.phaseIndex,
@@ -194,7 +206,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
       jobId,
       legacyKey: read.form === 'malformed' ? undefined : legacyKey(t, jobId),
       targetKey: pair === undefined ? undefined : targetKey(t, pair.workspaceId, jobId),
-      wholeKey: whole ? legacyKey(t, held.entry) : undefined,
+      wholeKey: whole ? legacyKey(t, entry) : undefined,
     }
   }
 

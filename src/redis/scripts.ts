@@ -41,7 +41,8 @@ export interface EntryCall {
   readonly order: 'L' | 'LT' | 'TL'
   readonly keys: ControlKeys
   readonly queue: string
-  readonly entry: string
+  /** As bytes where they may be no UTF-8. */
+  readonly entry: RedisArg
   readonly leaseEnd: string
   readonly form: 'pair' | 'job' | 'malformed'
   readonly workspaceId: string
@@ -259,7 +260,8 @@ interface HeldEntry {
   readonly keys: ControlKeys
   readonly epoch: number
   readonly queue: string
-  readonly entry: string
+  /** As bytes where they may be no UTF-8. */
+  readonly entry: RedisArg
   readonly leaseEnd: string
 }
 
