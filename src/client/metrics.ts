@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram } from 'prom-client'
+import { InvalidArgument } from './errors.ts'
 import type { MetricName, MetricsOptions } from './types.ts'
 
 /** Values of the label `status` of ai_jobs_total. */
@@ -141,6 +142,15 @@ export function makeMetrics(
   }
 }
 
+// By what is used of a metric, as it may come from another copy of prom-client.
+function alike(there: unknown, own: unknown): boolean {
+  const [a, b] = [there, own].map((metric) => {
+    const { inc, set, observe, labelNames = [] } = metric as Record<string, unknown> & { labelNames?: string[] }
+    return [...[inc, set, observe].map((method) => typeof method), ...[...labelNames].sort()].join()
+  })
+  return a === b
+}
+
 interface Config {
   readonly name: string
   readonly help: string
@@ -153,7 +163,14 @@ function makeIn(options: MetricsOptions | undefined) {
     if (options === undefined || renamed === false) return undefined
     const full = `${options.prefix ?? ''}${renamed ?? name}`
     const there = options.registry.getSingleMetric(full)
-    if (there !== undefined) return there as M
+    if (there !== undefined) {
+      // Told at once: a metric that throws would make a call fail whose write is done.
+      if (!alike(there, create({ name: full, help, registers: [] })))
+        throw new InvalidArgument(
+          `the registry holds another metric named ${full}, of other labels or kind: give this one another name in metrics.rename`,
+        )
+      return there as M
+    }
     return create({ name: full, help, registers: [options.registry as never] })
   }
 }

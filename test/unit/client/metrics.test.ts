@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
-import { Counter, Registry } from 'prom-client'
+import { Counter, Registry, Summary } from 'prom-client'
 import { makeMetrics } from '../../../src/client/metrics.ts'
 
 const none = async (): Promise<ReadonlyMap<string, number>> => new Map()
@@ -25,6 +25,15 @@ describe('metrics', () => {
     metrics.job('w1', 'failed')
     metrics.workspace('w1')
     expect((await page(registry)).get('ai_jobs_total{workspace_id="w1",status="failed"}')).toBe('1')
+  })
+
+  test('K9 a metric of the same name but of other labels or kind is refused at once, not at the first count', () => {
+    for (const Kind of [Summary, Counter]) {
+      const registry = new Registry()
+      new Kind({ name: 'ai_job_latency_seconds', help: 'the app', labelNames: ['queue'], registers: [registry] })
+      expect(() => makeMetrics({ registry }, none)).toThrow(/named ai_job_latency_seconds.*metrics.rename/)
+      expect(() => makeMetrics({ registry, rename: { ai_job_latency_seconds: 'k' } }, none)).not.toThrow()
+    }
   })
 
   test('G5 the first 1,000 workspaces keep their label, the rest share one, and nothing falls', async () => {
