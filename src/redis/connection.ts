@@ -198,7 +198,7 @@ export class Connection {
             const refused = fromReply(error, inScript)
             settle(() => reject(refused))
             // This server is no primary any more, or knows us no longer: look for the primary again.
-            if (['READONLY', 'NOAUTH', 'MASTERDOWN'].includes(replyCode(error))) this.#lose(session, error)
+            if (['READONLY', 'NOAUTH', 'MASTERDOWN'].includes(replyCode(error))) this.#lose(session, refused)
             return
           }
           if (session.isUnsent(error)) settle(() => reject(new NotReady('the connection was just lost')))

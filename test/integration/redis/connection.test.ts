@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals'
 import { Connection, parseRedisAddress, type ConnectionOptions } from '../../../src/redis/connection.ts'
 import { NotReady, Refused, UnknownOutcome, WrongPassword } from '../../../src/redis/errors.ts'
@@ -178,6 +179,19 @@ describe.each(MAJORS)('a connection over $major', ({ Redis }) => {
     proxy.redirect(redis.port)
     expect(await c.runScript('control-raise-fence', ['f'], ['1'], LONG)).toBe('1')
     await until('the replica is up', async () => (await replica.raw.info('replication')).includes('link_status:up'))
+  })
+
+  test('the reason of a lost connection holds nothing of what was sent', async () => {
+    const c = connect(redis.port)
+    await c.ready(LONG)
+    await redis.raw.call('REPLICAOF', '127.0.0.1', '1')
+    try {
+      await expect(c.call(['SET', 'k', 'the-value'], LONG)).rejects.toMatchObject({ redisCode: 'READONLY' })
+      expect(c.lastError?.message).toMatch(/READONLY/)
+      expect(inspect(c.lastError, { depth: 10 })).not.toContain('the-value')
+    } finally {
+      await redis.raw.call('REPLICAOF', 'NO', 'ONE')
+    }
   })
 
   test('K5 a password with signs that URLs change logs in, and a rotated one without a restart', async () => {
