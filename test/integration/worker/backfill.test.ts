@@ -1,5 +1,9 @@
+import { jest } from '@jest/globals'
 import type { BackfillResult, VerifyResult, WorkFields } from '../../../src/protocol/work.ts'
 import { control, until, World } from './world.ts'
+
+// A machine that builds and tests at once is slow; no test waits for this long.
+jest.setTimeout(60_000)
 
 let world: World
 beforeAll(async () => {
@@ -38,7 +42,7 @@ describe('what is copied', () => {
   })
 
   test('large values, in batches that stop at their time', async () => {
-    const fields = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`f${i}`, `v${i}`]))
+    const fields = Object.fromEntries(Array.from({ length: 8_000 }, (_, i) => [`f${i}`, `v${i}`]))
     for (let i = 0; i < 5; i += 1) await world.redis.hset(`ai:job:big${i}`, { ...fields, workspace_id: 'w1' })
     await world.redis.set('ai:job:text', JSON.stringify({ workspace_id: 'w1', payload: 'x'.repeat(3_000_000) }))
     const legacy = await world.keys('ai:job:*')
@@ -291,6 +295,48 @@ describe('[I6] kills, restarts, several at once', () => {
     await run()
     expect(await world.fields('backfill-1')).toEqual(before)
     expect(await world.keys('ai:job:*:later*')).toEqual([])
+  })
+
+  test('a finished work stays finished on another server process and lineage: the operator judges that', async () => {
+    await world.loadHashes(10)
+    await run()
+    await world.redis.hset(control.work('backfill-1'), { lineage: 'f00', runId: 'f00' })
+    const before = await world.fields('backfill-1')
+    await run()
+    expect(await world.fields('backfill-1')).toEqual(before)
+  })
+
+  /** Acts once, between the end of the last pass and the writing of the result. */
+  const atTheEnd = (act: () => Promise<unknown>) => {
+    let acted = false
+    return async (_name: string, reply: unknown): Promise<void> => {
+      if (acted || !Array.isArray(reply) || reply[0] !== 'ENDED') return
+      acted = true
+      await act()
+    }
+  }
+
+  test('when a failover takes the end of the pass back, the work goes on instead of claiming it', async () => {
+    await world.loadHashes(50)
+    const result = await run({
+      after: atTheEnd(async () => {
+        await world.redis.del(...(await world.keys('ai:job:*:*')))
+        await world.redis.hset(control.work('backfill-1'), { ended: '0', cursor: '0' })
+      }),
+    })
+    expect(await world.keys('ai:job:*:*')).toHaveLength(50)
+    expect(result.present).toBe(50)
+  })
+
+  test('the first result stays when a second worker comes to its end later', async () => {
+    await world.loadHashes(50)
+    const first = { kind: 'backfill', passes: 9, copied: 9, present: 9, malformed: 9 }
+    const result = await run({
+      after: atTheEnd(() =>
+        world.redis.hset(control.work('backfill-1'), { state: 'done', result: JSON.stringify(first) }),
+      ),
+    })
+    expect(result).toEqual(first)
   })
 
   test.each(['lineage', 'runId'])(

@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -12,6 +13,9 @@ import {
 import { batchConfig } from '../../../src/worker/batch.ts'
 import { parseWork } from '../../../src/worker/work-spec.ts'
 import { World } from './world.ts'
+
+// A machine that builds and tests at once is slow; no test waits for this long.
+jest.setTimeout(60_000)
 
 let world: World
 beforeAll(async () => {

@@ -1,7 +1,11 @@
+import { jest } from '@jest/globals'
 import type { PreflightResult, WorkSpec } from '../../../src/protocol/work.ts'
 import { neededRights } from '../../../src/worker/rights.ts'
 import { parseWork } from '../../../src/worker/work-spec.ts'
 import { control, World, type RunOptions } from './world.ts'
+
+// A machine that builds and tests at once is slow; no test waits for this long.
+jest.setTimeout(60_000)
 
 let world: World
 beforeAll(async () => {

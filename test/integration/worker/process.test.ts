@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createServer } from 'node:net'
@@ -9,6 +10,9 @@ import { connect } from '../../../src/worker/connect.ts'
 import { readCredentials } from '../../../src/worker/credentials.ts'
 import { DEFAULT_WORKER_LIMITS } from '../../../src/worker/context.ts'
 import { control, silent, until, World } from './world.ts'
+
+// A machine that builds and tests at once is slow; no test waits for this long.
+jest.setTimeout(60_000)
 
 let world: World
 beforeAll(async () => {

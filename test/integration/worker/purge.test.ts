@@ -1,5 +1,9 @@
+import { jest } from '@jest/globals'
 import type { PurgeResult } from '../../../src/protocol/work.ts'
 import { World } from './world.ts'
+
+// A machine that builds and tests at once is slow; no test waits for this long.
+jest.setTimeout(60_000)
 
 let world: World
 beforeAll(async () => {

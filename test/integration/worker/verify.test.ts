@@ -1,7 +1,11 @@
+import { jest } from '@jest/globals'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { VerifyResult } from '../../../src/protocol/work.ts'
 import { World } from './world.ts'
+
+// A machine that builds and tests at once is slow; no test waits for this long.
+jest.setTimeout(60_000)
 
 let world: World
 beforeAll(async () => {
