@@ -71,11 +71,11 @@ export function frozenDrift(scene: Scene, doc: RoutingDocument): readonly string
   ]
 }
 
-// A forward step that has not converged is taken back without waiting, once: the two epochs of before are still the only
-// ones that clients can be on.
+// A forward step that has not converged is taken back without waiting: the two epochs of before are still the only ones
+// that clients can be on. That happens once, because what came before the epoch of an abort lies ahead of it.
 function abortable(status: Status, state: RoutingState): RoutingState | undefined {
-  const { previous, abort, convergedAt } = status
-  if (previous === undefined || abort === true || convergedAt !== undefined) return undefined
+  const { previous, convergedAt } = status
+  if (previous === undefined || convergedAt !== undefined) return undefined
   return compareStates(previous, state) < 0 ? previous : undefined
 }
 

@@ -92,12 +92,13 @@ export function parseTemplates(legacyText: string, targetText: string): KeyTempl
     )
   }
   for (const template of [legacy, target]) {
-    const prefix = template.literals[0] ?? ''
+    const prefix = head(template)
     if (prefix === '')
       throw new TemplateError(`template "${template.text}" must begin with fixed text, such as "ai:job:"`)
-    if (prefix.startsWith(CONTROL_ROOT))
+    // A shorter beginning counts as well: the id would supply the rest.
+    if (prefix.startsWith(CONTROL_ROOT) || CONTROL_ROOT.startsWith(prefix))
       throw new TemplateError(
-        `template "${template.text}" begins with "${CONTROL_ROOT}", which Keyshift keeps for itself`,
+        `template "${template.text}" can give keys that begin with "${CONTROL_ROOT}", which Keyshift keeps for itself: begin it with other text`,
       )
   }
   if (!unambiguous(legacy, target)) {
@@ -119,22 +120,30 @@ export function parseTemplates(legacyText: string, targetText: string): KeyTempl
 // Either the fixed ends exclude each other, or the target's ends lie inside the legacy's gap: then a legacy key that
 // looked like a target would need the forbidden character in its job id.
 function unambiguous(legacy: ParsedTemplate, target: ParsedTemplate): boolean {
-  const [lp, ls] = [legacy.literals[0] ?? '', legacy.literals.at(-1) ?? '']
-  const [tp, ts] = [target.literals[0] ?? '', target.literals.at(-1) ?? '']
+  const [lp, ls] = [head(legacy), tail(legacy)]
+  const [tp, ts] = [head(target), tail(target)]
   if (!lp.startsWith(tp) && !tp.startsWith(lp)) return true
   if (!ls.endsWith(ts) && !ts.endsWith(ls)) return true
   return tp.startsWith(lp) && ts.endsWith(ls)
 }
 
+function head({ literals }: ParsedTemplate): string {
+  return literals[0] ?? ''
+}
+
+function tail({ literals }: ParsedTemplate): string {
+  return literals.at(-1) ?? ''
+}
+
 /** Legacy key of a job. The id is not checked here: see `checkId`. */
 export function legacyKey(t: KeyTemplates, jobId: string): string {
-  return `${t.legacy.literals[0] ?? ''}${jobId}${t.legacy.literals[1] ?? ''}`
+  return `${head(t.legacy)}${jobId}${tail(t.legacy)}`
 }
 
 /** Target key of a job. Ids must have passed `checkId`. */
 export function targetKey(t: KeyTemplates, workspaceId: string, jobId: string): string {
   const [first, second] = t.workspaceFirst ? [workspaceId, jobId] : [jobId, workspaceId]
-  return `${t.target.literals[0] ?? ''}${first}${t.delimiter}${second}${t.target.literals[2] ?? ''}`
+  return `${head(t.target)}${first}${t.delimiter}${second}${tail(t.target)}`
 }
 
 export type KeyClass =
@@ -144,7 +153,7 @@ export type KeyClass =
 
 /** Reads a key back. `target` says that the name matches; whether it *is* one also needs the stored workspace. */
 export function classifyKey(t: KeyTemplates, key: string): KeyClass {
-  const inTarget = between(key, t.target.literals[0] ?? '', t.target.literals[2] ?? '')
+  const inTarget = between(key, head(t.target), tail(t.target))
   if (inTarget !== undefined) {
     const at = inTarget.indexOf(t.delimiter)
     const [first, second] = [inTarget.slice(0, at), inTarget.slice(at + t.delimiter.length)]
@@ -154,7 +163,7 @@ export function classifyKey(t: KeyTemplates, key: string): KeyClass {
         : { kind: 'target', workspaceId: second, jobId: first }
     }
   }
-  const jobId = between(key, t.legacy.literals[0] ?? '', t.legacy.literals[1] ?? '')
+  const jobId = between(key, head(t.legacy), tail(t.legacy))
   if (jobId !== undefined && isPlainId(t, jobId)) return { kind: 'legacy', jobId }
   return { kind: 'other' }
 }
@@ -185,7 +194,7 @@ function isPlainId(t: KeyTemplates, id: string): boolean {
 
 /** Redis glob that every legacy and target key matches; names outside it are never looked at. */
 export function scanPattern(t: KeyTemplates): string {
-  const [a, b] = [t.legacy.literals[0] ?? '', t.target.literals[0] ?? '']
+  const [a, b] = [head(t.legacy), head(t.target)]
   let n = 0
   while (n < a.length && n < b.length && a[n] === b[n]) n += 1
   // Not through the middle of a surrogate pair, which has no bytes of its own.

@@ -321,6 +321,14 @@ describe('a step back', () => {
     expect(lowered.evidence).toBeUndefined()
   })
 
+  test('to Legacy forgets that the cap did not count', () => {
+    const status: Status = {
+      ...statusAt('DualWrite', { over: { lastCap: { targetPhase: 'DualWrite', canaryPercentage: 10 } } }),
+      fence: 5,
+    }
+    expect(run(status, worldOf(status), { spec }).status.lastCap).toBeUndefined()
+  })
+
   test('a lower percentage is one step, whatever lies between', () => {
     const all: Status = { ...statusAt('DualWrite'), fence: 5 }
     expect(run(all, worldOf(all), { spec: specOf({ canaryPercentage: 5 }) }).status.canaryPercentage).toBe(5)
@@ -519,14 +527,10 @@ describe('a failure', () => {
   })
 
   test('on the way to where an earlier one sent the walk changes nothing', () => {
-    const status: Status = {
-      ...latched(),
-      ...statusAt('ReadRouting', { epoch: 6 }),
-      failed: latched().failed,
-      fence: 5,
-    }
+    const { failed } = latched({ phase: 'BackfillVerify' })
+    const status: Status = { ...statusAt('ReadRouting', { epoch: 6, over: { failed } }), fence: 5 }
     const decision = run(status, worldOf(status, failing()), { spec, now: T0 + 5 * MINUTE })
-    expect(decision.status.failed).toEqual(latched().failed)
+    expect(decision.status.failed).toEqual(failed)
   })
 
   test('never sends the walk further forward than the spec', () => {

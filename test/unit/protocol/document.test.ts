@@ -65,6 +65,8 @@ describe('a routing document', () => {
     ['with an empty queue', altered({ queues: [''] }), /queues/],
     ['with a number for a queue', altered({ queues: [1] }), /queues/],
     ['without final', altered({ final: 'no' }), /final/],
+    ['with templates that cannot be used', altered({ target: 'x' }), /one other placeholder/],
+    ['nested without end', `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`, /routing document/],
     ['with the control prefix of others', altered({ controlPrefix: 'keyshift:0000000000000000:' }), /controlPrefix/],
   ])('%s is refused, so that the one before stays', (_, text, message) => {
     expect(() => parseDocument(text)).toThrow(message)

@@ -65,6 +65,7 @@ describe('a pair of templates', () => {
     ['a legacy template that begins with a placeholder', '{job_id}:a', TARGET, /must begin with fixed text/],
     ['a target that begins with a placeholder', LEGACY, '{x}:{job_id}', /must begin with fixed text/],
     ['keys among the control keys', 'keyshift:{job_id}', TARGET, /keeps for itself/],
+    ['keys whose ids could make control keys of them', 'key{job_id}', 'b:{w}/{job_id}', /keeps for itself/],
     ['one that reads as both', 'ai:job:x:{job_id}', 'ai:job:{w}:{job_id}', /ambiguous/],
     ['one that reads as both by its end', 'ai:{job_id}:z', 'ai:{w}:{job_id}', /ambiguous/],
   ])('that is %s is refused, and says what to change', (_, legacy, target, message) => {
@@ -131,5 +132,6 @@ describe('K12, D11: an id', () => {
 test('what is scanned for covers both templates and takes no character for a wildcard', () => {
   expect(scanPattern(t)).toBe('ai:job:*')
   expect(scanPattern(parseTemplates('a*[b:{job_id}', 'a*[c:{w}:{job_id}'))).toBe('a\\*\\[*')
+  expect(scanPattern(parseTemplates('x\u{1F600}:{job_id}', 'x\u{1F601}:{w}:{job_id}'))).toBe('x*')
   expect(scanPattern(parseTemplates('x:{job_id}', 'y:{w}:{job_id}'))).toBe('*')
 })
