@@ -20,7 +20,10 @@ export async function runWork(context: WorkerContext): Promise<void> {
   for (let round = 1; round <= MAX_ROUNDS; round += 1) {
     const resultOf = await carryOut(context)
     if (resultOf === undefined) return
-    const finish = await persist(context, async () => finishWork(context, resultOf(await readWorkHash(context))))
+    const finish = await persist(context, async () => {
+      const hash = await readWorkHash(context)
+      return finishWork(context, resultOf(hash), hash)
+    })
     if (finish === 'OK' || finish === 'DONE') return
     if (finish === 'NOT_OURS') throw new WorkFailed('another kind of work took this name over')
     // A failover took the end of the pass back: go on from what is there now.

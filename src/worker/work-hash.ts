@@ -42,18 +42,20 @@ export async function readWorkHash(io: Io): Promise<WorkHash> {
 
 export type Finish = 'OK' | 'DONE' | 'NOT_ENDED' | 'NOT_OURS'
 
-/** Writes the result, once: of several workers the first one wins. Repeating it is harmless. */
-export async function finishWork(io: Io, result: WorkResult): Promise<Finish> {
-  return finish(io, result.kind, 'done', JSON.stringify(result))
+/**
+ * Writes the result made from `hash`, once: of several workers the first one wins. Repeating it is harmless. NOT_ENDED also
+ * where another worker has gone on since `hash` was read: its findings are not in this result.
+ */
+export async function finishWork(io: Io, result: WorkResult, hash: WorkHash): Promise<Finish> {
+  return finish(io, [result.kind, 'done', JSON.stringify(result), hash.get('lineage'), hash.get('updatedAt')])
 }
 
 /** Notes why the work failed; a result that is there already stays. */
 export async function failWork(io: Io, kind: WorkKind, error: string): Promise<Finish> {
-  return finish(io, kind, 'failed', error.replaceAll(/\s+/g, ' ').slice(0, 1000))
+  return finish(io, [kind, 'failed', error.replaceAll(/\s+/g, ' ').slice(0, 1000)])
 }
 
-async function finish(io: Io, kind: WorkKind, state: 'done' | 'failed', text: string): Promise<Finish> {
-  const args = [kind, state, text]
+async function finish(io: Io, args: readonly string[]): Promise<Finish> {
   return (await io.redis.runScript('worker-finish', workerKeys(io.work), args, {
     deadlineMs: io.limits.callMs,
   })) as Finish

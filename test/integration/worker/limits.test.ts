@@ -1,10 +1,15 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import type { VerifyResult } from '../../../src/protocol/work.ts'
+import { Connection, parseRedisAddress } from '../../../src/redis/connection.ts'
+import { DEFAULT_WORKER_LIMITS } from '../../../src/worker/context.ts'
+import { verifyResult } from '../../../src/worker/kinds/verify.ts'
+import { finishWork, readWorkHash } from '../../../src/worker/work-hash.ts'
+import { parseWork } from '../../../src/worker/work-spec.ts'
 import { World } from './world.ts'
 
 let world: World
 beforeAll(async () => {
-  world = await World.start()
+  world = await World.start(['--enable-debug-command', 'yes'])
 })
 afterAll(() => world.stop())
 beforeEach(() => world.reset('BackfillVerify'))
@@ -35,4 +40,26 @@ test('backfill stops at the watermark, not at the limit where the application co
   } finally {
     await world.redis.config('SET', 'maxmemory', '0')
   }
+})
+
+test('a result is not written over a pass that another worker has made since it was read', async () => {
+  const spec = world.spec('verify')
+  await world.redis.hset('ai:job:j1', { workspace_id: 'w1' })
+  await world.redis.copy('ai:job:j1', 'ai:job:w1:j1')
+  const atEnd = (act: () => Promise<void>) => async (name: string, reply: unknown) => {
+    if (name === 'worker-verify-batch' && Array.isArray(reply) && reply[0] === 'ENDED') await act()
+  }
+  const dies = atEnd(() => Promise.reject(new Error('dies before it writes a result')))
+  await world.run(spec, { after: dies }).catch(() => undefined)
+  const redis = new Connection({ address: parseRedisAddress(spec.redis), name: 'a' })
+  const io = { redis, work: parseWork(JSON.stringify(spec)), limits: DEFAULT_WORKER_LIMITS }
+  const read = await readWorkHash(io)
+  await world.redis.call('DEBUG', 'CHANGE-REPL-ID')
+  await world.redis.hset('ai:job:w1:j1', 'x', '1')
+  await world.run(spec, { after: dies }).catch(() => undefined)
+  expect(await finishWork(io, verifyResult(read, spec), read)).toBe('NOT_ENDED')
+  const now = await readWorkHash(io)
+  expect(await finishWork(io, verifyResult(now, spec), now)).toBe('OK')
+  expect(JSON.parse((await world.fields(spec.jobName)).result ?? '')).toMatchObject({ different: 1 })
+  await redis.close()
 })
