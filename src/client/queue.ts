@@ -41,6 +41,8 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
     const { waitMs = 0, leaseMs = LEASE_MS, signal } = options
     checkLease(leaseMs)
     const end = performance.now() + waitMs
+    // However many entries of jobs that are gone come first.
+    const limit = end + (options.deadlineMs ?? this.#context.deadlineMs)
     let pollMs = POLL_MIN_MS
     for (;;) {
       if (performance.now() >= this.#reapAt) {
@@ -56,7 +58,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
         continue
       }
       const delivery = await this.#resolve(moved, leaseMs, options)
-      if (delivery !== undefined) return delivery
+      if (delivery !== undefined || performance.now() >= limit) return delivery
     }
   }
 
@@ -85,6 +87,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
   async reap(options: OperationOptions & { readonly leaseMs?: number } = {}): Promise<number> {
     const { leaseMs = LEASE_MS } = options
     checkLease(leaseMs)
+    const limit = performance.now() + (options.deadlineMs ?? this.#context.deadlineMs)
     let returned = 0
     for (;;) {
       const { answer } = await this.#run('reap', undefined, options, (routing, c, o) =>
@@ -107,7 +110,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
         this.#countRemoved(routing, back.status)
       }
       // A page of which nothing could be handled would come again.
-      if (list.length < 2 * REAP_PAGE || handled === 0) return returned
+      if (list.length < 2 * REAP_PAGE || handled === 0 || performance.now() >= limit) return returned
     }
   }
 

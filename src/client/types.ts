@@ -116,7 +116,7 @@ export interface JobStore<E extends Encoding> {
   get(jobId: string, options?: OperationOptions): Promise<Job<E> | undefined>
   /** See `UpdateHash` and `UpdateText`. False where the job does not exist. */
   readonly update: E extends 'hash' ? UpdateHash : UpdateText
-  /** Runs hash commands as one step, for `hash` only. One result each; undefined where the job does not exist. */
+  /** Runs at most 1,000 hash commands as one step, for `hash` only. One result each; undefined where the job does not exist. */
   mutate(
     jobId: string,
     commands: readonly MutateCommand[],
@@ -177,7 +177,10 @@ export interface Delivery<E extends Encoding> {
 
 export interface Queue<E extends Encoding> {
   readonly key: string
-  /** The oldest entry whose job exists, or undefined. Also returns entries whose lease has ended to the queue. */
+  /**
+   * The oldest entry whose job exists, or undefined; that also when `deadlineMs` more than `waitMs` went by over entries
+   * whose jobs are gone. Also returns entries whose lease has ended to the queue.
+   */
   dequeue(options?: DequeueOptions): Promise<Delivery<E> | undefined>
   ack(delivery: Delivery<E>, options?: OperationOptions & { readonly failed?: boolean }): Promise<void>
   nack(delivery: Delivery<E>, options?: OperationOptions): Promise<void>

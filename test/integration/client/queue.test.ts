@@ -282,3 +282,14 @@ test('a nack of an entry whose job is gone counts as removed, not as returned', 
   expect(text).toMatch(/queue_removed_total\{migration="[a-z-]*",reason="gone"\} 1/)
   await client.close()
 })
+
+test('dequeue ends within its deadline, however many entries of jobs that are gone come first', async () => {
+  await world.redis.raw.flushall()
+  await world.settle(documentOf(2, 'DualWrite', 10))
+  for (let i = 0; i < 100; i += 1)
+    await world.redis.raw.lpush(QUEUE, ...Array.from({ length: 1000 }, (_, k) => `gone-${i}-${k}`))
+  const client = world.client('hash')
+  expect(await client.queue(QUEUE).dequeue({ deadlineMs: 1000 })).toBeUndefined()
+  expect(await world.redis.raw.llen(QUEUE)).toBeGreaterThan(0)
+  await client.close()
+})
