@@ -47,6 +47,14 @@ export function assessServer(spec: WorkSpec, facts: ServerFacts, rights: Rights)
     ...(info === undefined ? [] : [version(info), mode(info), role(info), policy(info, spec), minReplicas(info)]),
     ...(info === undefined ? [] : [persistence(info, facts.save)]),
     rightsOf(rights),
+    ...spec.queues
+      .filter((queue) => !facts.queueTypes.has(queue))
+      .map((queue) =>
+        warn(
+          'UnknownQueueType',
+          `the worker may not ask for the type of the queue ${queue}: see to it that it is a list, or grant it +type and %R~${queue}`,
+        ),
+      ),
     ...[...facts.queueTypes].map(([queue, type]) =>
       type === 'list' || type === 'none'
         ? undefined

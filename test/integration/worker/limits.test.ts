@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
-import type { VerifyResult } from '../../../src/protocol/work.ts'
+import type { PreflightResult, VerifyResult } from '../../../src/protocol/work.ts'
 import { Connection, parseRedisAddress } from '../../../src/redis/connection.ts'
 import { DEFAULT_WORKER_LIMITS } from '../../../src/worker/context.ts'
 import { verifyResult } from '../../../src/worker/kinds/verify.ts'
@@ -62,4 +62,14 @@ test('a result is not written over a pass that another worker has made since it 
   expect(await finishWork(io, verifyResult(now, spec), now)).toBe('OK')
   expect(JSON.parse((await world.fields(spec.jobName)).result ?? '')).toMatchObject({ different: 1 })
   await redis.close()
+})
+
+test('a queue whose type may not be asked for is not taken as fine', async () => {
+  await world.reset('Legacy', 1, 1)
+  await world.redis.hset('ai:job:j1', { workspace_id: 'w1' })
+  await world.redis.call('ACL', 'SETUSER', 'worker', 'on', '>p', '~ai:job:*', '~keyshift:*', '+@all')
+  await world.redis.set('the-queue', 'no list')
+  const credentials = () => Promise.resolve({ username: 'worker', password: 'p' })
+  const result = await world.run<PreflightResult>(world.spec('preflight', { queues: ['the-queue'] }), { credentials })
+  expect(result.warnings.map(({ reason }) => reason)).toContain('UnknownQueueType')
 })
