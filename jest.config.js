@@ -10,11 +10,11 @@ const project = (displayName, extra = {}) => ({
     ],
   },
   testEnvironment: 'node',
-  // Catches hangs only: how fast the machine is decides no test.
-  testTimeout: 120_000,
   ...extra,
 })
 export default {
+  // Catches hangs only: how fast the machine is decides no test. Of no effect inside a project.
+  testTimeout: 120_000,
   projects: [project('unit'), project('model'), project('property'), project('integration'), project('e2e')],
   coverageProvider: 'v8',
 }

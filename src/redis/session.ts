@@ -11,7 +11,14 @@ export interface Credentials {
 
 /** The part of ioredis that is used, the same in 5.4 to 6. */
 export interface RedisLike {
-  readonly stream: { readonly connecting: boolean; destroy(): unknown; resetAndDestroy?: () => unknown } | undefined
+  readonly stream:
+    | {
+        readonly connecting: boolean
+        readonly writableEnded: boolean
+        destroy(): unknown
+        resetAndDestroy?: () => unknown
+      }
+    | undefined
   connect(): Promise<unknown>
   disconnect(): void
   call(command: string, args: RedisArg[]): Promise<unknown>
@@ -134,8 +141,8 @@ function makeSession(redis: RedisLike): Session {
     destroy: () => {
       lostWith ??= cause ?? new Error('destroyed')
       const stream = redis.stream
-      // RST, so that neither Node nor the kernel sends what is still buffered.
-      if (stream?.resetAndDestroy !== undefined && !stream.connecting) stream.resetAndDestroy()
+      // RST, so that neither Node nor the kernel sends what is still buffered. After our own end it would fail and leak the handle.
+      if (stream?.resetAndDestroy !== undefined && !stream.connecting && !stream.writableEnded) stream.resetAndDestroy()
       else stream?.destroy()
       redis.disconnect()
     },
