@@ -6,7 +6,8 @@ import type { Inflight } from './inflight.ts'
 import type { Routing } from './routing.ts'
 import { VERSION } from './version.ts'
 
-const RENEW_DEADLINE_MS = 3000
+// A deadline ends the connection for every call on it: long, but the lease must not lapse on it.
+const RENEW_DEADLINE_MS = 9000
 const RETRY_MS = 250
 
 export interface MembershipOptions {

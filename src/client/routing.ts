@@ -11,7 +11,7 @@ export type KeyOrder = 'L' | 'LT' | 'TL'
 /** What one operation on one job does under one epoch. */
 export interface Route {
   readonly legacyKey: string
-  /** The legacy key where the ids do not fit the target template (phase Legacy only). */
+  /** The legacy key while unmanaged, and where the ids do not fit the target template (phase Legacy only): no target. */
   readonly targetKey: string
   readonly order: KeyOrder
   /** A new job gets a target key. */
@@ -49,7 +49,8 @@ export class Routing {
   route(workspaceId: string, jobId: string): Route {
     const illegalId = this.#check('workspace id', workspaceId) ?? this.#check('job id', jobId)
     const legacy = legacyKey(this.templates, jobId)
-    if (illegalId !== undefined)
+    // Before epoch 1 no target key can be there: what looks like one is a job whose id has the delimiter in it.
+    if (illegalId !== undefined || this.#doc === undefined)
       return { legacyKey: legacy, targetKey: legacy, order: 'L', createTarget: false, illegalId }
     return {
       legacyKey: legacy,

@@ -95,7 +95,10 @@ export function fromReply(error: Error, inScript: boolean): KeyshiftError {
   const code = replyCode(error)
   // Scripts ask for their writes' rights before the first one, so what is refused in the middle is a read before it.
   if (/The user executing the script can't/.test(error.message))
-    return new Refused('NOPERM', `the Redis user lacks a right that the script needs (see docs/client.md): ${error.message}`)
+    return new Refused(
+      'NOPERM',
+      `the Redis user lacks a right that the script needs (see docs/client.md): ${error.message}`,
+    )
   // Not as `cause`: ioredis hangs the arguments on its errors, and they hold passwords and values.
   if (!inScript || REFUSED_BEFORE_START.has(code)) return new Refused(code, error.message)
   return new UnknownOutcome(`a script failed half way: ${error.message}`)

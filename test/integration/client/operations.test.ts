@@ -56,6 +56,16 @@ beforeAll(async () => {
 })
 afterAll(() => world.stop())
 
+test('unmanaged, a job whose id looks like the target key of another is left to itself', async () => {
+  const store = world.client('hash').forWorkspace(MINE)
+  await store.create(`${MINE}:j9`, { a: 'mine' })
+  await store.create('j9', { a: 'other' })
+  await store.update('j9', { a: 'changed' })
+  await store.delete('j9')
+  expect((await store.get(`${MINE}:j9`))?.value).toEqual({ workspace_id: MINE, a: 'mine' })
+  await world.closeClients()
+})
+
 describe.each(STATES)('in $name', (state) => {
   beforeEach(async () => {
     await world.redis.raw.flushall()
@@ -64,6 +74,8 @@ describe.each(STATES)('in $name', (state) => {
   })
   afterEach(() => world.closeClients())
 
+  // Before epoch 1 there are no target keys.
+  const places = state.doc === undefined ? PLACES.slice(0, 2) : PLACES
   const exists = (place: Place): boolean =>
     place === 'both' || place === 'legacy only' || (place === 'target only' && state.phase >= 2)
   const percent = (jobId: string): 'L' | 'TL' | 'LT' =>
@@ -97,7 +109,7 @@ describe.each(STATES)('in $name', (state) => {
     ) => {
       const client = world.client(encoding) as unknown as KeyshiftClient<Encoding>
       await client.ready()
-      for (const place of PLACES)
+      for (const place of places)
         for (const jobId of JOBS) {
           await lay(place, jobId)
           try {
@@ -216,7 +228,7 @@ describe.each(STATES)('in $name', (state) => {
   test('mutate runs every command on each key that exists, or none', async () => {
     const client = world.client('hash')
     const store = client.forWorkspace(MINE)
-    for (const place of PLACES)
+    for (const place of places)
       for (const jobId of JOBS) {
         const [l, t] = [legacyKey(TEMPLATES, jobId), targetKey(TEMPLATES, MINE, jobId)]
         await world.redis.raw.del(l, t)
@@ -331,7 +343,7 @@ test('after a rollback to Legacy list gives jobs of such ids too, and nothing th
 
 test('what no operation can have is refused before the first write', async () => {
   await world.redis.raw.flushall()
-  world.dir.swap(undefined)
+  await world.settle(documentOf(2, 'DualWrite', 10))
   expect(() => world.client('hash', { operationTtlMs: 0.5 })).toThrow(/operationTtlMs/)
   const client = world.client('hash')
   const store = client.forWorkspace(MINE)

@@ -48,7 +48,7 @@ describe('routing', () => {
     expect(routing).toMatchObject({ epoch: 0, hash: '', phase: 'Legacy', name: '' })
     expect(routing.route('w1', 'j1')).toEqual({
       legacyKey: 'ai:job:j1',
-      targetKey: 'ai:job:w1:j1',
+      targetKey: 'ai:job:j1',
       order: 'L',
       createTarget: false,
       illegalId: undefined,
