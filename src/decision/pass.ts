@@ -51,16 +51,16 @@ export function decidePass(scene: Scene): Decision {
       )
     }
     case 'status': {
-      const { document, behind } = truth
+      const { document, behind, takeOver } = truth
       const text = `the record in Redis lies behind status, epoch ${document.epoch} is written again`
       const events = behind && document.controlPrefix === scene.controlPrefix ? [note('Adopted', text, 'Warning')] : []
-      return walkOn(scene, { status: before, events }, document)
+      return walkOn(scene, { status: before, events }, document, takeOver)
     }
   }
 }
 
 /** Facts of the world go into status; then the walk takes its step, if it may. */
-function walkOn(scene: Scene, start: Draft, doc: RoutingDocument): Decision {
+function walkOn(scene: Scene, start: Draft, doc: RoutingDocument, takeOver = false): Decision {
   const reverts = watchReverts(scene, facts(scene, start.status))
   const reverted =
     reverts.revertedBy === undefined
@@ -68,7 +68,7 @@ function walkOn(scene: Scene, start: Draft, doc: RoutingDocument): Decision {
       : [note('ConfigMapReverted', `${reverts.revertedBy} took back the routing document`, 'Warning')]
   const seen: Draft = { status: reverts.status, events: [...start.events, ...reverted] }
   const convergence = assessConvergence(scene, seen.status, doc)
-  const stand = { scene, doc, convergence, mayWrite: reverts.mayWrite, takeOver: false }
+  const stand = { scene, doc, convergence, mayWrite: reverts.mayWrite, takeOver }
   const frozen = frozenDrift(scene, doc)
   if (frozen.length > 0) {
     const text = `${frozen.join(', ')} cannot change in phase ${doc.phase}: put back what was there, or go back to Legacy first`

@@ -9,7 +9,13 @@ export type Truth =
   /** No document and no fence anywhere. */
   | { readonly kind: 'nothing' }
   /** Status holds the document in force. `behind`: what is to be written again from it. */
-  | { readonly kind: 'status'; readonly document: RoutingDocument; readonly behind: boolean }
+  | {
+      readonly kind: 'status'
+      readonly document: RoutingDocument
+      readonly behind: boolean
+      /** An adoption that was cut short: the record of another resource or cluster gives way. */
+      readonly takeOver: boolean
+    }
   /** The record is ahead of status: status is rebuilt from it. */
   | { readonly kind: 'record'; readonly document: RoutingDocument; readonly record: RecordObservation }
   /** A person adopts this document; it is published anew as `epoch`, which lies above everything seen. */
@@ -27,7 +33,11 @@ export function findTruth(scene: Scene, status: Status): Truth {
 
   const contradiction = contradictionIn(scene, status, own, mounted)
   if (contradiction !== undefined) {
-    const highest = Math.max(own?.epoch ?? 0, record?.epoch ?? 0, mounted?.epoch ?? 0, fence ?? 0)
+    const others = Math.max(record?.epoch ?? 0, mounted?.epoch ?? 0, fence ?? 0)
+    const adopts = scene.resource.metadata.annotations?.[ANNOTATIONS.adopt]
+    if (own !== undefined && own.epoch > others && adopts === String(own.epoch - 1))
+      return { kind: 'status', document: own, behind: true, takeOver: true }
+    const highest = Math.max(own?.epoch ?? 0, others)
     // Of equal epochs the record's document counts: it is the one that workers obey.
     const [best] = [recorded, own, mounted].filter((doc) => doc !== undefined).sort((a, b) => b.epoch - a.epoch)
     if (best === undefined)
@@ -35,8 +45,7 @@ export function findTruth(scene: Scene, status: Status): Truth {
         kind: 'conflict',
         message: `${contradiction}; no routing document is left to adopt: put back the ConfigMap ${configMapName(scene.resource)}`,
       }
-    if (scene.resource.metadata.annotations?.[ANNOTATIONS.adopt] === String(highest))
-      return { kind: 'adopted', document: best, epoch: highest + 1 }
+    if (adopts === String(highest)) return { kind: 'adopted', document: best, epoch: highest + 1 }
     return {
       kind: 'conflict',
       message: `${contradiction}; nothing is published. If this resource shall go on from ${best.phase} (epoch ${best.epoch}), annotate it ${ANNOTATIONS.adopt}: "${highest}"`,
@@ -45,7 +54,7 @@ export function findTruth(scene: Scene, status: Status): Truth {
   if (record !== undefined && recorded !== undefined && recorded.epoch > (own?.epoch ?? 0))
     return { kind: 'record', document: recorded, record }
   if (own === undefined) return { kind: 'nothing' }
-  return { kind: 'status', document: own, behind: own.epoch > (record?.epoch ?? 0) }
+  return { kind: 'status', document: own, behind: own.epoch > (record?.epoch ?? 0), takeOver: false }
 }
 
 function contradictionIn(

@@ -285,6 +285,16 @@ describe('state that contradicts itself is StateConflict: nothing is published u
     expect(decision.status.previous).toBeUndefined()
   })
 
+  test('an adoption cut short after status was written is taken up again', () => {
+    const observations = world({ record: recordOf(higher, { owner: 'other/jobs' }), fence: 12 })
+    const annotations = { 'keyshift.dev/adopt-epoch': '12' }
+    const adopted = run(status, observations, { annotations }).status
+    const again = run(adopted, observations, { annotations })
+    expect(again.status).toEqual(adopted)
+    expect(actionOf(again, 'WriteRecord')).toMatchObject({ epoch: 13, takeOver: true })
+    expect(actionTypes(again)).toContain('ApplyConfigMap')
+  })
+
   test('any other epoch in the annotation changes nothing', () => {
     const observations = world({ fence: 12 })
     const decision = run(status, observations, { annotations: { 'keyshift.dev/adopt-epoch': '7' } })
