@@ -24,14 +24,26 @@ export const SCOPES: Readonly<Record<string, Scope>> = {
     expiry: true,
     unaware: 'noticed',
   },
-  'rights that come and go, the same routing under a new epoch': { ...ONE, slow: true, rights: true, redocuments: true },
+  'rights that come and go, the same routing under a new epoch': {
+    ...ONE,
+    slow: true,
+    rights: true,
+    redocuments: true,
+  },
   'somebody deletes the fence': { ...ONE, clients: 1, slow: true, lapses: true, fenceLoss: 'late' },
 }
 
 /** Larger ones, for a change to the protocol: `node test/model/main.ts wide`. */
 export const WIDE_SCOPES: Readonly<Record<string, Scope>> = {
   'two clients, everything': { ...ONE, slow: true, restarts: true, lapses: true, expiry: true },
-  'two clients, everything, selected': { ...ONE, selected: true, slow: true, restarts: true, lapses: true, expiry: true },
+  'two clients, everything, selected': {
+    ...ONE,
+    selected: true,
+    slow: true,
+    restarts: true,
+    lapses: true,
+    expiry: true,
+  },
   'two workspaces, killed clients': { ...ONE, workspaces: 2, slow: true, restarts: true, lapses: true },
   'three clients, slow and lapsing': { ...ONE, clients: 3, slow: true, lapses: true },
 }
@@ -240,7 +252,9 @@ export const ROWS: Readonly<Record<string, RowCase>> = {
 }
 
 /** What the rules of the product do not rule out: see "Known limits" in docs/protocol-model.md. */
-export const LIMITS: Readonly<Record<string, { readonly scope: Scope; readonly violates: RegExp; readonly ends: RegExp }>> = {
+export const LIMITS: Readonly<
+  Record<string, { readonly scope: Scope; readonly violates: RegExp; readonly ends: RegExp }>
+> = {
   'a pod without the client that is gone before joinTimeout is over voids no evidence': {
     scope: { ...ONE, clients: 1, unaware: 'unnoticed' },
     violates: /^I[12]/,

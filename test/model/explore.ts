@@ -1,3 +1,6 @@
+// Globals are slow to look up inside jest.
+const { imul, max } = Math
+
 /** A transition system over states that are written as a fixed number of bytes, one canonical text for equal states. */
 export interface System<State> {
   readonly width: number
@@ -36,7 +39,8 @@ export function explore<State>(system: System<State>, limit = 4_000_000, keepEdg
   const to: number[] = []
   let steps = 0
   let at = -1
-  let broken: { readonly message: string; readonly label: string; readonly parent: number; readonly state: State } | undefined
+  let broken:
+    { readonly message: string; readonly label: string; readonly parent: number; readonly state: State } | undefined
 
   const reach = (label: string, state: State, violated?: string): void => {
     steps += 1
@@ -150,7 +154,7 @@ function depthOf(parents: readonly number[]): number {
   let deepest = 0
   parents.forEach((parent, i) => {
     depths[i] = parent < 0 ? 0 : (depths[parent] ?? 0) + 1
-    deepest = Math.max(deepest, depths[i] ?? 0)
+    deepest = max(deepest, depths[i] ?? 0)
   })
   return deepest
 }
@@ -206,7 +210,7 @@ class Seen {
     const mask = slots.length - 1
     const at = index * width
     let hash = 0x811c9dc5
-    for (let i = at; i < at + width; i += 1) hash = Math.imul(hash ^ (bytes[i] ?? 0), 0x01000193)
+    for (let i = at; i < at + width; i += 1) hash = imul(hash ^ (bytes[i] ?? 0), 0x01000193)
     hash ^= hash >>> 15
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const other = slots[slot] ?? -1

@@ -64,7 +64,12 @@ export interface WantedStep {
 /** Every step that the product's walk takes from here, over all that a spec may ask for. */
 export function stepsFrom(
   all: readonly RoutingState[],
-  from: { readonly at: number; readonly before: number | undefined; readonly aborted: boolean; readonly converged: boolean },
+  from: {
+    readonly at: number
+    readonly before: number | undefined
+    readonly aborted: boolean
+    readonly converged: boolean
+  },
 ): readonly WantedStep[] {
   const found = new Map<string, WantedStep>()
   for (const targetPhase of PHASES)

@@ -32,7 +32,10 @@ afterAll(async () => {
 })
 
 async function store({ legacy, targets }: Keys): Promise<void> {
-  const pipeline = redis.raw.pipeline().del(...NAMES).set(CONTROL.fence, '2')
+  const pipeline = redis.raw
+    .pipeline()
+    .del(...NAMES)
+    .set(CONTROL.fence, '2')
   ;[legacy, ...targets].forEach((v, i) => {
     if (v === NOTHING) return
     const name = NAMES[i] as string
@@ -84,7 +87,9 @@ async function call(operation: Operation, w: number, route: Route, expire: boole
       return { ok: true, got: valueOf(fields, Number(rest[2])) }
     }
     case 'update':
-      return { ok: (await scripts.updateJob(connection, job, { expect: [], set: ['updated', '1'] }, CALL)).status === 'OK' }
+      return {
+        ok: (await scripts.updateJob(connection, job, { expect: [], set: ['updated', '1'] }, CALL)).status === 'OK',
+      }
     case 'delete':
       return { ok: (await scripts.deleteJob(connection, job, CALL)).status === 'OK' }
     case 'expire': {

@@ -11,7 +11,9 @@ const scopes = words === 'wide' ? WIDE_SCOPES : words === 'scopes' ? SCOPES : {}
 for (const [name, scope] of Object.entries(scopes)) {
   const started = Date.now()
   const { result, counterexample } = exploreProtocol(scope)
-  console.log(`${name}: ${result.states} states, ${result.steps} steps, depth ${result.depth}, ${Date.now() - started} ms`)
+  console.log(
+    `${name}: ${result.states} states, ${result.steps} steps, depth ${result.depth}, ${Date.now() - started} ms`,
+  )
   if (counterexample !== '') {
     console.log(counterexample)
     process.exitCode = 1
@@ -24,7 +26,9 @@ if (words !== 'wide' && words !== 'scopes') {
   for (const [name, { off, scope }] of Object.entries(NEGATIVES))
     show(name, () => exploreProtocol(scope, without(...off)).counterexample)
   for (const [name, { phase, change, scope }] of Object.entries(ROWS))
-    show(name, () => withRow(phase, change, () => exploreProtocol(scope).counterexample || 'BackfillVerify is never done'))
+    show(name, () =>
+      withRow(phase, change, () => exploreProtocol(scope).counterexample || 'BackfillVerify is never done'),
+    )
   for (const [name, { scope }] of Object.entries(LIMITS))
     show(`limit: ${name}`, () => exploreProtocol(scope, ALL_RULES).counterexample)
 }

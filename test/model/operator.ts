@@ -4,11 +4,24 @@ import type { RoutingState } from '../../src/protocol/phases.ts'
 import { WORK_PHASES, type WorkKind } from '../../src/protocol/work.ts'
 import { baseUnder, stepsFrom, workDue, type WantedStep } from './ladder.ts'
 import type { Rules, Scope } from './rules.ts'
-import { FORWARD, NEVER, OLD, STEPPED, UNPUBLISHED, WORK, type Age, type Client, type Proof, type State } from './state.ts'
+import {
+  FORWARD,
+  NEVER,
+  OLD,
+  STEPPED,
+  UNPUBLISHED,
+  WORK,
+  type Age,
+  type Client,
+  type Proof,
+  type State,
+} from './state.ts'
 
 export type Emit = (label: string, state: State, broken?: string) => void
 
-const older = (age: Age): Age => (age === NEVER ? NEVER : Math.min(OLD, age + 1))
+const older = (age: Age): Age => (age >= OLD ? age : age + 1)
+
+const PROOFS = Object.entries(WORK)
 
 /** The operator: the product's walk, gates and evidence over the states of the model. */
 export class Operator {
@@ -43,7 +56,8 @@ export class Operator {
   /** What a worker may be looking for now, in the phase that the record names. */
   due(s: State): readonly Proof[] {
     if (s.record !== 0 || s.unaware || s.came === UNPUBLISHED) return []
-    const key = s.rungs[0] | ((s.converged ? 1 : 0) << 3) | (s.base << 4) | (s.proofs << 7) | ((s.fenceLost ? 7 : s.fence) << 10)
+    const key =
+      s.rungs[0] | ((s.converged ? 1 : 0) << 3) | (s.base << 4) | (s.proofs << 7) | ((s.fenceLost ? 7 : s.fence) << 10)
     let due = this.#due.get(key)
     if (due === undefined) {
       const { converged, base, proofs } = s
@@ -64,9 +78,10 @@ export class Operator {
     return WORK_PHASES[kind].includes((this.#rungs[s.rungs[s.record as 0 | 1 | 2]] as RoutingState).phase)
   }
 
-  /** `BackfillVerify` reports done. */
+  /** `BackfillVerify` reports done: what the product needs proven there is proven. */
   isDone(s: State): boolean {
-    return this.phase(s) === 'BackfillVerify' && (s.proofs & WORK.backfill) !== 0 && (s.proofs & WORK.verifiedBoth) !== 0
+    const needed = this.#needed[s.rungs[0]] as number
+    return this.phase(s) === 'BackfillVerify' && (s.proofs & needed) === needed
   }
 
   phase(s: State): RoutingState['phase'] {
@@ -93,9 +108,10 @@ export class Operator {
     if (s.record !== 0) return
     if (kind === 'forward' && !this.#mayGoForward(s)) return
     if (s.fence > 0) {
-      const cut = kind === 'forward' && this.#scope.availability !== false && s.clients.some((client) => this.#isCut(s, client))
+      const cut =
+        kind === 'forward' && this.#scope.availability !== false && s.clients.some((client) => this.#isCut(s, client))
       emit(
-        `operator raises the fence to the epoch in force, before ${text}`,
+        'operator raises the fence to the epoch in force',
         { ...s, fence: 0 },
         cut ? 'A: a forward step shuts out an operation of a live member' : undefined,
       )
@@ -142,7 +158,7 @@ export class Operator {
       came,
       converged: false,
       fence: older(s.fence),
-      record: Math.min(2, s.record + 1),
+      record: s.record < 2 ? s.record + 1 : 2,
       base,
       proofs: base === NEVER ? 0 : s.proofs,
       looked: base === NEVER ? 0 : s.looked & allowed,
@@ -152,7 +168,7 @@ export class Operator {
 
   #takeIn(s: State, emit: Emit): void {
     if (s.looked === 0 || s.base === NEVER) return
-    for (const [name, bit] of Object.entries(WORK))
+    for (const [name, bit] of PROOFS)
       if ((s.looked & bit) !== 0)
         emit(`operator takes in ${name}`, { ...s, looked: s.looked & ~bit, proofs: s.proofs | bit })
   }

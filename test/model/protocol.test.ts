@@ -11,7 +11,11 @@ describe('I1-I5 and A hold in every state that can be reached', () => {
     expect(counterexample).toBe('')
     // The exploration went all the way: there and back, with jobs on either side of the backfill.
     expect(result.reached((s) => protocol.operator.isDone(s) && s.legacy !== NOTHING)).toBe(true)
-    expect(result.reached((s) => protocol.operator.phase(s) === 'BackfillVerify' && s.targets[0] === NOTHING && s.legacy !== NOTHING)).toBe(true)
+    expect(
+      result.reached(
+        (s) => protocol.operator.phase(s) === 'BackfillVerify' && s.targets[0] === NOTHING && s.legacy !== NOTHING,
+      ),
+    ).toBe(true)
     expect(result.reached((s) => protocol.operator.phase(s) === 'Legacy' && s.targets[0] !== NOTHING)).toBe(true)
   })
 })

@@ -70,7 +70,8 @@ export class Protocol implements System<State> {
       const target = s.targets[w] as number
       if (target === NOTHING) continue
       if (workspaceOf(target) !== w) return `I3: the target key of ${WORKSPACES[w]} holds a job of ${WORKSPACES[1 - w]}`
-      const excused = (s.strays & (1 << w)) !== 0 || s.clients.some(({ half, halfOf }) => isHalfWrite(half) && halfOf === w)
+      const excused =
+        (s.strays & (1 << w)) !== 0 || s.clients.some(({ half, halfOf }) => isHalfWrite(half) && halfOf === w)
       if (s.legacy !== NOTHING && s.legacy !== target && !excused) return 'I1: both keys of the job exist and differ'
     }
     if (this.operator.isDone(s) && !isMigrated(s))
@@ -91,7 +92,7 @@ export class Protocol implements System<State> {
     } else if (slow === true && !this.#refuses(s, c.age, c.rung))
       emit(`${who} begins an operation`, set(s, i, { opAge: c.age, opRung: c.rung }))
 
-    const oldest = Math.min(2, s.fence)
+    const oldest = s.fence < 2 ? s.fence : 2
     for (let age = s.record; age < c.age && age <= oldest; age += 1)
       emit(`${who} reads the document of ${epoch(age)}`, set(s, i, { age, rung: s.rungs[age as 0 | 1 | 2] }))
     if (lapses === true) {
@@ -122,7 +123,14 @@ export class Protocol implements System<State> {
         if (late && !this.#rules.noResend && (operation === 'create' || operation === 'delete')) {
           const again = operation === 'create' ? HALF.againCreate : HALF.againDelete
           const kept = set(s, i, { half: again, halfOf: w })
-          this.#runScript(kept, w, operation, rung, `${label}; the reply is lost and the driver keeps the command`, emit)
+          this.#runScript(
+            kept,
+            w,
+            operation,
+            rung,
+            `${label}; the reply is lost and the driver keeps the command`,
+            emit,
+          )
         }
       }
   }
@@ -248,7 +256,11 @@ export class Protocol implements System<State> {
           emit(`time passes: expiry ${moment}`, noteMisses({ ...s, legacy, truth, targets: [a, b] }))
       }
     if (unaware !== undefined) this.#unaware(s, unaware, emit)
-    if (rights === true) emit(s.rightsGone ? 'the rights come back' : 'rights on target keys are taken away', { ...s, rightsGone: !s.rightsGone })
+    if (rights === true)
+      emit(s.rightsGone ? 'the rights come back' : 'rights on target keys are taken away', {
+        ...s,
+        rightsGone: !s.rightsGone,
+      })
     if (fenceLoss !== undefined && s.came !== UNPUBLISHED && !s.fenceLost && s.rungs[0] >= 2)
       emit('somebody deletes the fence', { ...s, fenceLost: true })
   }
@@ -256,7 +268,7 @@ export class Protocol implements System<State> {
   /** A pod without the client: it writes the legacy key alone, as the application did before. */
   #unaware(s: State, kind: 'noticed' | 'unnoticed', emit: Emit): void {
     // From ReadRouting on such a pod breaks the migration: it is alarmed about, not tolerated.
-    for (let age = 0; age <= Math.min(2, s.fence); age += 1)
+    for (let age = 0; age <= s.fence && age <= 2; age += 1)
       if (this.#readsTarget[s.rungs[age as 0 | 1 | 2]] === true && s.came !== UNPUBLISHED && this.#rules.gate) return
     if (!s.unaware) return emit('a pod without the client starts', { ...s, unaware: true })
     const seen = kind === 'noticed' ? { proofs: 0, looked: 0 } : {}
@@ -346,7 +358,9 @@ function wrong(operation: Operation, got: Answer, meant: Answer, s: State, w: nu
   if (s.truth !== NOTHING && workspaceOf(s.truth) !== w)
     return `I3: ${operation} of ${WORKSPACES[w]} reached a job of ${WORKSPACES[1 - w]}`
   if (operation === 'get')
-    return got.ok && meant.ok ? 'I2: a read answered an old value' : `I2: a read ${got.ok ? 'brought back a job that is gone' : 'missed a job that is there'}`
+    return got.ok && meant.ok
+      ? 'I2: a read answered an old value'
+      : `I2: a read ${got.ok ? 'brought back a job that is gone' : 'missed a job that is there'}`
   return `I2: ${operation} was ${got.ok ? 'done' : 'refused'} although the job ${s.truth === NOTHING ? 'is not there' : 'is there'}`
 }
 

@@ -116,8 +116,7 @@ function update(keys: Keys, workspace: number, route: Route, rules: Rules): Answ
     keys.legacy = value(workspace, 0, FRESH)
     return OK
   }
-  for (const side of maintained(found, route, rules))
-    write(keys, side, workspace, updated(read(keys, side, workspace)))
+  for (const side of maintained(found, route, rules)) write(keys, side, workspace, updated(read(keys, side, workspace)))
   return OK
 }
 

@@ -9,8 +9,8 @@ export const NOTHING: Value = 0
 export const value = (workspace: number, expiry: number, version: number): Value =>
   1 + workspace + 2 * expiry + 6 * version
 export const workspaceOf = (v: Value): number => (v - 1) % 2
-export const expiryOf = (v: Value): number => Math.floor((v - 1) / 2) % 3
-export const versionOf = (v: Value): number => Math.floor((v - 1) / 6)
+export const expiryOf = (v: Value): number => ((v - 1) >> 1) % 3
+export const versionOf = (v: Value): number => ((v - 1) / 6) | 0
 export const withExpiry = (v: Value, expiry: number): Value => value(workspaceOf(v), expiry, versionOf(v))
 /** Versions of a canonical state are below this. */
 export const FRESH = 8
@@ -23,7 +23,16 @@ export const OLD: Age = 3
 export const NEVER = 4
 
 /** Operations that came half way, or may come again. */
-export const HALF = { no: 0, create: 1, update: 2, delete: 3, expire: 4, read: 5, againCreate: 6, againDelete: 7 } as const
+export const HALF = {
+  no: 0,
+  create: 1,
+  update: 2,
+  delete: 3,
+  expire: 4,
+  read: 5,
+  againCreate: 6,
+  againDelete: 7,
+} as const
 
 export interface Client {
   /** Epoch that it runs, and the rung that it means. */
@@ -98,7 +107,8 @@ export function codec(clients: number, keepOld: boolean): Pick<System<State>, 'w
       bytes[at + 4] = fence | (record << 3)
       bytes[at + 5] = state.base !== NEVER && state.base >= fence ? OLD : state.base
       bytes[at + 6] = state.proofs | (state.looked << 3)
-      bytes[at + 7] = (state.fenceLost ? 1 : 0) | (state.unaware ? 2 : 0) | (state.rightsGone ? 4 : 0) | (strays(state) << 3)
+      bytes[at + 7] =
+        (state.fenceLost ? 1 : 0) | (state.unaware ? 2 : 0) | (state.rightsGone ? 4 : 0) | (strays(state) << 3)
       const names: number[] = []
       bytes[at + 8] = renamed(state.truth, names)
       bytes[at + 9] = renamed(state.legacy, names)

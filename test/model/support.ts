@@ -34,4 +34,3 @@ export function withRow<T>(phase: Phase, change: Partial<PhaseRules>, work: () =
     table[phase] = before
   }
 }
-

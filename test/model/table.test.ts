@@ -10,11 +10,14 @@ import { exploreProtocol, withRow } from './support.ts'
 describe('the model routes as the client does', () => {
   const templates = parseTemplates(INPUT.legacy, INPUT.target)
   const cases = rungs().flatMap((state) => [true, false].map((selected) => ({ state, selected })))
-  test.each(cases)('$state.phase, creates $state.createTarget %, reads $state.readTarget %, selected: $selected', ({ state, selected }) => {
-    const route = new Routing(templates, makeDocument(INPUT, state, 2)).route('w1', jobId(selected))
-    const { order, createTarget } = routeOf(state, selected)
-    expect({ order, createTarget }).toEqual({ order: route.order, createTarget: route.createTarget })
-  })
+  test.each(cases)(
+    '$state.phase, creates $state.createTarget %, reads $state.readTarget %, selected: $selected',
+    ({ state, selected }) => {
+      const route = new Routing(templates, makeDocument(INPUT, state, 2)).route('w1', jobId(selected))
+      const { order, createTarget } = routeOf(state, selected)
+      expect({ order, createTarget }).toEqual({ order: route.order, createTarget: route.createTarget })
+    },
+  )
 
   test('the scripts always write legacy on create, and fall back where either key is the job: so says each row', () => {
     for (const { createLegacy, existence, fallback } of Object.values(ROUTING_TABLE)) {
