@@ -1,6 +1,6 @@
 import type { Reason } from '../api/reasons.ts'
 import { keysOf, type JobKeyMigration } from '../api/resource.ts'
-import { SpecSchema } from '../api/schema.ts'
+import { SpecSchema, type Spec } from '../api/schema.ts'
 import type { Status } from '../api/status.ts'
 import type { Action, Decide, Decision, EventNote, Observations } from '../decision/types.ts'
 import type { KubeClient } from '../kube/client.ts'
@@ -10,9 +10,9 @@ import { mergePatchBetween, sameJson } from '../kube/merge-patch.ts'
 import type { KubeObject } from '../kube/types.ts'
 import { parseKey } from '../kube/types.ts'
 import type { Logger } from '../platform/logger.ts'
-import { TemplateError } from '../protocol/templates.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { ReconcileResult } from '../runtime/controller.ts'
+import { resolvePrometheus, resolveRedis } from './address.ts'
 import { outdatedMessage, type CrdReader } from './crd.ts'
 import type { ActionContext, ActionResult } from './execute/execute.ts'
 import type { OperatorMetrics } from './metrics.ts'
@@ -89,13 +89,8 @@ export class Reconciler {
       const issues = spec.error.issues.map(({ path, message }) => `spec.${path.map(String).join('.')}: ${message}`)
       return { reason: 'InvalidSpec', message: issues.slice(0, 5).join('; ') }
     }
-    try {
-      keysOf(spec.data)
-      return undefined
-    } catch (error) {
-      if (error instanceof TemplateError) return { reason: 'InvalidSpec', message: error.message }
-      throw error
-    }
+    const fault = specFault(spec.data, resource.metadata.namespace)
+    return fault === undefined ? undefined : { reason: 'InvalidSpec', message: fault }
   }
 
   async #pass(key: string, resource: JobKeyMigration, signal: AbortSignal): Promise<ReconcileResult> {
@@ -209,4 +204,24 @@ export class Reconciler {
 /** The resource with the defaults of its spec filled in; the spec has been proven before. */
 function parsed(resource: JobKeyMigration): JobKeyMigration {
   return { ...resource, spec: SpecSchema.parse(resource.spec) }
+}
+
+/** What of a spec cannot be used although the schema lets it pass, in one line that says what to write. */
+function specFault(spec: Spec, namespace: string): string | undefined {
+  const parts: readonly (readonly [field: string, read: () => unknown])[] = [
+    ['spec.keys', () => keysOf(spec)],
+    ['spec.redis.address', () => resolveRedis(spec.redis.address, namespace)],
+    [
+      'spec.slo.prometheus.address',
+      () => spec.slo.prometheus && resolvePrometheus(spec.slo.prometheus.address, namespace),
+    ],
+  ]
+  for (const [field, read] of parts) {
+    try {
+      read()
+    } catch (error) {
+      return `${field}: ${(error as Error).message}`
+    }
+  }
+  return undefined
 }

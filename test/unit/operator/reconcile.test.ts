@@ -204,6 +204,16 @@ describe('a resource', () => {
       },
       /needs a delimiter/,
     ],
+    [
+      'a port that does not exist',
+      { ...resource().spec, redis: { ...resource().spec.redis, address: 'redis://redis:99999/0' } },
+      /spec\.redis\.address: a Redis address is/,
+    ],
+    [
+      'an address of Prometheus that is no URL',
+      { ...resource().spec, slo: { prometheus: { address: 'http://a b:9090' } } },
+      /spec\.slo\.prometheus\.address: /,
+    ],
   ]
   it.each(invalid)('with %s is Stalled/InvalidSpec, once, and nothing is done', async (_, spec, message) => {
     bench.stored = { ...resource(), spec } as JobKeyMigration

@@ -62,7 +62,7 @@ describe('a worker Job', () => {
         resource: resource({ spec: { redis: { address: 'redis://r:1/0', credentialsSecretRef: { name: 'auth' } } } }),
       }),
     )
-    expect(pod['volumes']).toMatchObject([{ secret: { secretName: 'auth' } }])
+    expect(pod['volumes']).toMatchObject([{ secret: { secretName: 'auth', defaultMode: 0o440 } }])
     expect(pod.containers[0]?.['volumeMounts']).toMatchObject([
       { mountPath: '/var/run/keyshift/redis', readOnly: true },
     ])
