@@ -118,6 +118,23 @@ export const StatusSchema = z
       .max(64)
       .optional()
       .meta({ description: 'UIDs of running pods whose clients have no lease any more.' }),
+    newcomers: z
+      .array(
+        z.object({
+          pod: text(64),
+          name: text(253),
+          workload: text(280),
+          template: text(80),
+          image: text(256),
+          since: time(),
+        }),
+      )
+      .max(16)
+      .optional()
+      .meta({
+        description:
+          'Pods that started, of a template no pod of which was a member yet. One that is gone by the end of joinTimeout ran without the client.',
+      }),
     reverts: z
       .object({ count: count(), at: time(), manager: text(128) })
       .optional()

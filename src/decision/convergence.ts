@@ -1,6 +1,7 @@
 import type { Reason } from '../api/reasons.ts'
 import type { Status } from '../api/status.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
+import { noteNewcomers, vanishedNewcomers } from './newcomers.ts'
 import { classifyPods, seenTemplates, type ClassifiedPod } from './pods.ts'
 import type { Scene } from './scene.ts'
 import { count, some } from './text.ts'
@@ -35,6 +36,7 @@ export function notePods(scene: Scene, status: Status): Status {
     .slice(0, MOST_LAPSED)
   return {
     ...status,
+    newcomers: noteNewcomers(scene, status, pods.value, templates),
     templates: templates.length === 0 ? undefined : templates,
     lapsed: lapsed.length === 0 ? undefined : lapsed,
   }
@@ -46,7 +48,7 @@ export function assessConvergence(scene: Scene, status: Status, doc: RoutingDocu
   const all = classified(scene, status, pods.value)
   const of = (wanted: ClassifiedPod['class']): PodObservation[] =>
     all.filter((entry) => entry.class === wanted).map(({ pod }) => pod)
-  const unaware = of('unaware')
+  const unaware = [...of('unaware'), ...vanishedNewcomers(scene, pods.value, status.templates ?? [])]
   const no = (reason: Reason, message: string): Convergence => ({ converged: false, reason, message, unaware })
 
   if (unaware.length > 0)

@@ -48,6 +48,7 @@ export function publish(scene: Scene, status: Status, publication: Publication):
     evidence,
     // Reached anew, Legacy asks for a preflight of its own.
     preflight: samePhase ? status.preflight : undefined,
+    newcomers: inLegacy ? undefined : status.newcomers,
     work: work(status, evidence, state.phase),
     lastCap: lastCap(scene, status, state, from),
     checks: status.checks?.map(({ carried, ...check }) => ({

@@ -1,3 +1,4 @@
+import type { Status } from '../api/status.ts'
 import { ANNOTATIONS, durationMs, keysOf, type JobKeyMigration } from '../api/resource.ts'
 import type { CheckSpec, Spec } from '../api/schema.ts'
 import { parseDocument, type DocumentInput, type RoutingDocument } from '../protocol/document.ts'
@@ -74,4 +75,10 @@ export function documentOf(text: string | undefined): RoutingDocument | undefine
 
 export function stateOf(doc: RoutingDocument): RoutingState {
   return { phase: doc.phase, step: doc.step, createTarget: doc.createTarget, readTarget: doc.readTarget }
+}
+
+/** Whether record and ConfigMap carry the document in force. */
+export function isInPlace(scene: Scene, status: Status): boolean {
+  const { configMap } = scene.observations
+  return scene.redis.record?.epoch === status.epoch && configMap.known && configMap.value.document === status.routing
 }

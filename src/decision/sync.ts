@@ -22,12 +22,6 @@ export function syncActions(
   ]
 }
 
-/** Whether record and ConfigMap carry the document in force. */
-export function isInPlace(scene: Scene, status: Status): boolean {
-  const { configMap } = scene.observations
-  return scene.redis.record?.epoch === status.epoch && configMap.known && configMap.value.document === status.routing
-}
-
 function recordAction(scene: Scene, status: Status, doc: RoutingDocument, takeOver: boolean): readonly Action[] {
   const { record } = scene.redis
   // Templates changed in Legacy: the record under the new control prefix begins with the document that follows.

@@ -103,6 +103,50 @@ describe('convergence', () => {
   })
 })
 
+describe('a pod of a template that no client has had, gone before joinTimeout is over', () => {
+  const stranger = pod('stranger', { template: 'old', startedAt: T0 + MINUTE })
+  const proven = statusAt('DualWrite', { percent: 100 })
+  const noted = (status: Status): Status => go(status, [pod('a'), stranger], [live('a', status)], T0 + MINUTE).status
+
+  test('is kept in mind while it is joining', () => {
+    expect(noted(proven).newcomers).toEqual([expect.objectContaining({ pod: 'uid-stranger', template: 'old' })])
+  })
+
+  test('voids nothing until its time is up: a pod of its template may still become a member', () => {
+    const status = noted(proven)
+    const decision = go(status, [pod('a')], [live('a', status)], T0 + 3 * MINUTE - 1)
+    expect(decision.status.failed).toBeUndefined()
+    expect(decision.status.newcomers).toHaveLength(1)
+  })
+
+  test('then counts as a pod without the client: evidence is void, and the walk goes back', () => {
+    const status = noted(proven)
+    const decision = go(status, [pod('a')], [live('a', status)], T0 + 3 * MINUTE)
+    expect(conditionText(decision, 'Converged')).toBe('False UnawarePod')
+    expect(condition(decision, 'Converged').message).toContain('stranger')
+    expect(decision.status.failed).toMatchObject({ reason: 'UnawarePod', destination: 'Legacy' })
+    expect(decision.status.evidence?.verifiedTarget).toBeUndefined()
+    expect(decision.status.newcomers).toBeUndefined()
+  })
+
+  test('is forgotten once a pod of its template is a member: it was a deploy', () => {
+    const status = noted(proven)
+    const next = pod('b', { template: 'old', startedAt: T0 + MINUTE })
+    const decision = go(status, [pod('a'), next], [live('a', status), live('b', status)], T0 + 3 * MINUTE)
+    expect(decision.status.newcomers).toBeUndefined()
+    expect(decision.status.failed).toBeUndefined()
+  })
+
+  test('is not judged while Redis has just changed', () => {
+    const status = { ...noted(proven) }
+    const { redisSeen } = status
+    const changed = { ...status, ...(redisSeen && { redisSeen: { ...redisSeen, since: isoTime(T0 + 2 * MINUTE) } }) }
+    const decision = go(changed, [pod('a')], [live('a', status)], T0 + 3 * MINUTE)
+    expect(decision.status.failed).toBeUndefined()
+    expect(decision.status.newcomers).toHaveLength(1)
+  })
+})
+
 describe('what is remembered', () => {
   test('templates of members, so that a pod of one may take its time', () => {
     const status = canary({ templates: undefined })
