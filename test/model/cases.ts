@@ -255,7 +255,7 @@ export const ROWS: Readonly<Record<string, RowCase>> = {
 export const LIMITS: Readonly<
   Record<string, { readonly scope: Scope; readonly violates: RegExp; readonly ends: RegExp }>
 > = {
-  'a pod without the client that is gone before joinTimeout is over voids no evidence': {
+  'a pod without the client that comes and goes while no operator looks voids no evidence': {
     scope: { ...ONE, clients: 1, unaware: 'unnoticed' },
     violates: /^I[12]/,
     ends: /client of epoch 4/,
