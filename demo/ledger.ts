@@ -21,7 +21,7 @@ export interface Entry {
   statusSeen: number
   /** A write is on its way: only one at a time for each job. */
   writing: boolean
-  /** Counts beginnings and ends of deletes and expiries: a read that overlaps one may find the job or not. */
+  /** Counts beginnings and ends of creates, deletes and expiries: a read that overlaps one may find the job or not. */
   moves: number
 }
 

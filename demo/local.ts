@@ -32,22 +32,21 @@ export async function startLocal({
 }: LocalOptions): Promise<{ cluster: Cluster; images: Images }> {
   const log = (text: string): void => screen.line(`  ${text}`)
   await ensurePackages(clusterPackages, log)
-  const starting = startCluster(name, { log, tied: !keep, signal })
   const building = buildImages(log)
-  const [cluster, built] = await Promise.allSettled([starting, building])
-  if (cluster.status === 'rejected') throw cluster.reason
+  building.catch(() => {}) // Awaited below; a cluster that cannot start is said at once.
+  const cluster = await startCluster(name, { log, tied: !keep, signal })
   try {
-    if (built.status === 'rejected') throw built.reason
+    const built = await building
     signal.throwIfAborted()
-    await importImages(cluster.value, built.value, log)
-    const [keyshift = '', redis = '', prometheus = ''] = built.value.map((image) => image.name)
+    await importImages(cluster, built, log)
+    const [keyshift = '', redis = '', prometheus = ''] = built.map((image) => image.name)
     // So that the manifests under examples/ can be applied as they are.
-    await cluster.value.tagImage(keyshift, 'keyshift:local')
-    await cluster.value.tagImage(redis, 'redis:7')
-    await cluster.value.tagImage(prometheus, 'prom/prometheus:v2')
-    return { cluster: cluster.value, images: { keyshift, redis, prometheus } }
+    await cluster.tagImage(keyshift, 'keyshift:local')
+    await cluster.tagImage(redis, 'redis:7')
+    await cluster.tagImage(prometheus, 'prom/prometheus:v2')
+    return { cluster, images: { keyshift, redis, prometheus } }
   } catch (error) {
-    await cluster.value.stop()
+    await cluster.stop()
     throw error
   }
 }

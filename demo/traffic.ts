@@ -110,10 +110,12 @@ export class Traffic {
     const queued = ledger.store.queue !== undefined
     const entry = ledger.add({ id, workspace, seeded: false, queued, expiresAt })
     entry.writing = true
+    entry.moves += 1
     entry.uncertain = true // Until the answer is there.
     const fields = queued ? { ...hashFields(workspace, id, 0), status: 'queued' } : jsonFields(workspace, id, 0)
     const answer = await this.#send('POST', '/jobs', { workspace, job: id, fields, ...(expiresAt && { expiresAt }) })
     entry.writing = false
+    entry.moves += 1
     if (answer?.status === 201) {
       entry.uncertain = false
       ledger.counts.created += 1

@@ -11,7 +11,7 @@ import { SHORT_SIZES, seedDocs, seedJobs } from '../../../demo/seed.ts'
 import { settle } from '../../../demo/settle.ts'
 import { Traffic } from '../../../demo/traffic.ts'
 import { startRedis, type LocalRedis } from '../../../hack/local/redis.ts'
-import { installSampleApp, startApp, type AppProcess } from './sample-app.ts'
+import { dualWriteRouting, installSampleApp, startApp, type AppProcess } from './sample-app.ts'
 
 const sizes = { ...SHORT_SIZES, jobs: 600, docs: 200, malformed: 0, waiting: 50, ending: 0 }
 const REQUESTS = 2_500
@@ -43,7 +43,7 @@ async function drive({ traffic }: Side): Promise<void> {
   }
 }
 
-/** Without an operator the app writes the legacy schema: the copies that a migration would make are made by hand. */
+/** What a backfill does, by hand, before the traffic begins: from then on every write must keep both keys equal. */
 async function copyAll({ redis, ledger }: Side): Promise<void> {
   const copies = [...ledger.all()].map((e) => ['COPY', legacyKey(e.id), targetKey(e.workspace, e.id), 'REPLACE'])
   await redis.pipeline(copies)
@@ -54,8 +54,9 @@ beforeAll(async () => {
   server = await startRedis({ dir })
   const app = installSampleApp(dir)
   const redis = (db: number): string => `redis://127.0.0.1:${server.port}/${db}`
-  const hash = { REDIS_ADDRESS: redis(0), ENCODING: 'hash', QUEUE: 'ai:queue' }
-  const json = { REDIS_ADDRESS: redis(1), ENCODING: 'json' }
+  const [queued, plain] = [dualWriteRouting(join(dir, 'jobs'), ['ai:queue']), dualWriteRouting(join(dir, 'docs'), [])]
+  const hash = { REDIS_ADDRESS: redis(0), ENCODING: 'hash', QUEUE: 'ai:queue', KEYSHIFT_ROUTING_DIR: queued }
+  const json = { REDIS_ADDRESS: redis(1), ENCODING: 'json', KEYSHIFT_ROUTING_DIR: plain }
   running.push(
     await startApp(app, 'api', hash),
     await startApp(app, 'api', hash),
@@ -67,11 +68,9 @@ beforeAll(async () => {
   docs = await openSide('docs', bases.slice(3))
   await seedJobs(jobs.redis, jobs.ledger, sizes, () => {})
   await seedDocs(docs.redis, docs.ledger, sizes, () => {})
-  // The seeded jobs have both keys while the traffic runs: every write must keep them equal.
-  await copyAll(jobs)
+  await Promise.all([copyAll(jobs), copyAll(docs)])
   await Promise.all([drive(jobs), drive(docs)])
   await settle(jobs.redis, jobs.ledger, () => {})
-  await Promise.all([copyAll(jobs), copyAll(docs)])
 }, 120_000)
 
 afterAll(async () => {

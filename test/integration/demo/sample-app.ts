@@ -1,8 +1,10 @@
-import { cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { startChild, type Child } from '../../../hack/system/child.ts'
 import { freePort } from '../../../hack/system/ports.ts'
 import { until } from '../../../hack/system/wait.ts'
+import { ROUTING_FILE, makeDocument, renderDocument } from '../../../src/protocol/document.ts'
+import { routingState } from '../../../src/protocol/phases.ts'
 
 const root = process.cwd()
 
@@ -32,7 +34,7 @@ export async function startApp(app: string, mode: 'api' | 'worker', env: Record<
     command: process.execPath,
     args: ['main.js', mode],
     cwd: app,
-    env: { ...process.env, ...env, PORT: String(port), LAME_DUCK_MS: '0', KEYSHIFT_ROUTING_DIR: join(app, 'routing') },
+    env: { ...process.env, ...env, PORT: String(port), LAME_DUCK_MS: '0' },
     logFile,
     diesWithParent: true,
   })
@@ -45,4 +47,13 @@ export async function startApp(app: string, mode: 'api' | 'worker', env: Record<
     hopeless: () => child.lost(),
   })
   return { base, child }
+}
+
+/** A folder as the routing ConfigMap is mounted: every new job goes to both schemas. Epoch 1 needs no fence, so no operator. */
+export function dualWriteRouting(dir: string, queues: readonly string[]): string {
+  const [legacy, target] = ['ai:job:{job_id}', 'ai:job:{workspace_id}:{job_id}']
+  const input = { name: 'ai-jobs', canaryBy: 'Job', legacy, target, workspaceField: 'workspace_id', queues } as const
+  mkdirSync(dir, { recursive: true })
+  writeFileSync(join(dir, ROUTING_FILE), renderDocument(makeDocument(input, routingState('DualWrite', 2, 100), 1)))
+  return dir
 }

@@ -157,3 +157,30 @@ it('does not judge a job by its contents after a write that got no answer', asyn
   expect(traffic.requests).toMatchObject({ failed: 0, unanswered: 1 })
   expect(traffic.violations.kept).toEqual([])
 })
+
+it('lets a read that overlaps the create of its job find nothing', async () => {
+  const app = new FakeApp()
+  const honest = app.send.bind(app)
+  const [creates, reads]: (() => void)[][] = [[], []]
+  const release = async (held: (() => void)[] = []): Promise<void> => {
+    for (const go of held.splice(0)) go()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  // A read looks before the creates of its round are done, and its answer arrives after theirs.
+  app.send = async (method, path, body) => {
+    if (method === 'POST') await new Promise<void>((go) => creates?.push(go))
+    const answer = await honest(method, path, body)
+    if (method === 'GET') await new Promise<void>((go) => reads?.push(go))
+    return answer
+  }
+  const traffic = new Traffic({ api: app, ledger: new Ledger('jobs'), rate: 0, now: () => app.now })
+  for (let round = 0; round < 100; round++) {
+    for (let i = 0; i < 20; i++) traffic.step()
+    await release()
+    await release(creates)
+    await release(reads)
+    await traffic.stop()
+  }
+  expect(traffic.violations.kept).toEqual([])
+  expect(traffic.requests.total).toBeGreaterThan(1_900)
+})
