@@ -173,12 +173,6 @@ test.each([
   expect(plain?.[0]).not.toBe('other')
 })
 
-test('control keys are no jobs, even where a template could make their name', async () => {
-  const config = batchConfig(specOf('key{job_id}', 'key{ws}#{job_id}'))
-  const answers = await read(config, ['keyshift:0123456789abcdef:fence', 'keyx'])
-  expect(answers.map((a) => a[0])).toEqual(['other', 'legacy'])
-})
-
 test('the templates of these tests are all usable', () => {
   for (const [l, t] of pairs) expect(() => parseTemplates(l, t)).not.toThrow(TemplateError)
 })
