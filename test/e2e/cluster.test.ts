@@ -2,6 +2,7 @@ import { badInput } from './bad-input.ts'
 import { demoShort } from './demo-short.ts'
 import { smallApp } from './small-app.ts'
 import { makeStand, type Stand } from './support.ts'
+import { tutorial } from './tutorial.ts'
 
 const isRoot = process.getuid?.() === 0
 
@@ -23,5 +24,6 @@ if (!isRoot) {
 
   demoShort(() => stand)
   smallApp(() => stand)
+  tutorial(() => stand)
   badInput(() => stand)
 }
