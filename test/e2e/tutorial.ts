@@ -22,7 +22,7 @@ export function tutorial(stand: () => Stand): void {
     const inShell = async (script: string): Promise<string> => {
       const { shell } = stand().cluster
       const env = { ...process.env, ...shell, PATH: `${shell.PATH}:${process.env['PATH'] ?? ''}` }
-      return run('bash', ['-euc', script], { env, limitMs: 660_000 })
+      return run('bash', ['-euo', 'pipefail', '-c', script], { env, limitMs: 660_000 })
     }
 
     afterAll(async () => {
