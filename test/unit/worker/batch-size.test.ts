@@ -22,9 +22,14 @@ test('settles so that a batch takes most of the limit and not more', () => {
   }
 })
 
-test('shrinks at the first batch that is too slow', () => {
+test('shrinks at the second slow batch in a row, not at one alone', () => {
   const size = new BatchSize(5000, 1e6)
   for (let i = 0; i < 50; i += 1) size.observe(100)
+  expect(size.current).toBe(MAX_BATCH)
+  size.observe(50_000)
+  expect(size.current).toBe(MAX_BATCH)
+  size.observe(4000)
+  size.observe(50_000)
   expect(size.current).toBe(MAX_BATCH)
   size.observe(50_000)
   expect(size.current).toBe(90)
