@@ -58,6 +58,8 @@ export function summarize(input: SummaryInput): Outcome {
     violations.total === 0 &&
     requests.failed === 0 &&
     requests.total > 0 &&
+    // What was not answered cannot be judged.
+    sum(input.traffic, (t) => t.requests.unanswered) === 0 &&
     sum(input.checks, (c) => c.compared) > 0 &&
     malformed.reported === malformed.seeded &&
     malformed.kept === malformed.seeded

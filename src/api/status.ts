@@ -198,6 +198,7 @@ export const StatusSchema = z
       )
       .max(10)
       .optional(),
+    progressAt: time().optional().meta({ description: 'When counts of worker Jobs were last written here.' }),
     progress: text(32).optional().meta({ description: 'Progress of the worker Job at work, for people.' }),
     writers: z
       .array(text(256))

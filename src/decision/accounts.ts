@@ -55,6 +55,8 @@ export function settleAccount(input: AccountInput): Settled {
   if (account === undefined || !isOpen(account)) return { account }
   const name = jobName(input.resource, input.kind, account.attempt)
   const job = input.jobs.find((candidate) => candidate.name === name)
+  // Before its Job is there, what Redis holds under this name is an earlier resource's: it goes when the Job is made.
+  if (account.state === 'Creating' && job === undefined) return { account }
   const work = input.work.find(({ jobName: of }) => of === name)
   if (work?.state === 'done' && work.result !== undefined) return settleResult(input, account, work, work.result)
   const seen = account.state === 'Active' || work?.state === 'failed'

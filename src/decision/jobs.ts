@@ -1,11 +1,12 @@
 import { durationMs } from '../api/resource.ts'
 import type { Status, StatusJob, WorkAccount } from '../api/status.ts'
-import type { RoutingDocument } from '../protocol/document.ts'
+import { canonicalJson, type RoutingDocument } from '../protocol/document.ts'
 import type { Phase } from '../protocol/phases.ts'
 import { WORK_KINDS, WORK_PHASES, type WorkKind, type WorkSpec } from '../protocol/work.ts'
 import { isOpen, jobName } from './accounts.ts'
 import type { Scene } from './scene.ts'
 import { count, cut } from './text.ts'
+import { isoTime, timeMs } from './time.ts'
 import type { Action, JobObservation, WorkObservation } from './types.ts'
 import { hasDrifted } from './walk.ts'
 
@@ -75,6 +76,22 @@ function isOver(job: JobObservation, account: WorkAccount, phase: Phase, work: r
   if (job.attempt < account.attempt || !WORK_PHASES[job.kind].includes(phase)) return true
   // Closed while it works: what it would bring is void.
   return !isOpen(account) && !work.some(({ jobName: of, state }) => of === job.name && state === 'done')
+}
+
+/** Counts of a running Job are written this often and no more: each write wakes whoever watches. Metrics have them live. */
+const PROGRESS_EVERY_MS = 5000
+
+/** Jobs and progress in status: at once where a Job changes its state, else now and then. */
+export function noteProgress(scene: Scene, status: Status): Status {
+  const jobs = noteJobs(scene, status)
+  const progress = progressOf(scene, status)
+  const states = (lines: Status['jobs']): string =>
+    canonicalJson((lines ?? []).map(({ name, state, message }) => ({ name, state, message })))
+  const since = timeMs(status.progressAt) ?? -Infinity
+  const running = progress !== undefined && status.progress !== undefined
+  if (running && states(jobs) === states(status.jobs) && scene.now < since + PROGRESS_EVERY_MS) return status
+  const same = canonicalJson({ jobs, progress }) === canonicalJson({ jobs: status.jobs, progress: status.progress })
+  return same ? status : { ...status, jobs, progress, progressAt: isoTime(scene.now) }
 }
 
 /** One line for each kind of work: that of its attempt in hand. */

@@ -7,7 +7,7 @@ import { configMapTrouble } from './config-map.ts'
 import { assessConvergence, type Convergence } from './convergence.ts'
 import { note } from './draft.ts'
 import { inPlace, stateGap, stepGap, type View } from './gates.ts'
-import { noteJobs, progressOf } from './jobs.ts'
+import { noteProgress } from './jobs.ts'
 import { compareStates, stateText } from './ladder.ts'
 import { publish } from './publish.ts'
 import { stateOf, type Scene } from './scene.ts'
@@ -43,8 +43,9 @@ export function takeStep(stand: Stand): Decision {
   const end = (said: Verdict, more: Partial<Conclusion> = {}): Decision => finish(stand, said, { reached, ...more })
 
   const stalled =
-    configMapTrouble(scene, status) ??
-    (wanted.kind === 'rest' || wanted.kind === 'forward' ? stalledBy(status, state, gap) : undefined)
+    wanted.kind === 'rest' || wanted.kind === 'forward'
+      ? (configMapTrouble(scene, status) ?? stalledBy(status, state, gap))
+      : undefined
   if (stalled !== undefined) return end(stalled)
   if (scene.spec.paused)
     return end(verdict('paused', 'Paused', `paused at ${stateText(state)}: set spec.paused to false to go on`))
@@ -66,11 +67,7 @@ export function takeStep(stand: Stand): Decision {
 /** Ends the pass: Jobs and progress are shown, and whatever lies behind status is written again from it. */
 export function finish(stand: Stand, said: Verdict, more: Partial<Conclusion> = {}): Decision {
   const { scene, account, doc, convergence, mayWrite, takeOver } = stand
-  const status: Status = {
-    ...account.status,
-    jobs: noteJobs(scene, account.status),
-    progress: progressOf(scene, account.status),
-  }
+  const status = noteProgress(scene, account.status)
   const steps = more.actions ?? []
   const sync = syncActions(scene, status, doc, { mayWriteConfigMap: mayWrite, takeOver })
   // A fence raised for the step covers the one asserted again.
@@ -84,9 +81,13 @@ export function finish(stand: Stand, said: Verdict, more: Partial<Conclusion> = 
     reached: false,
     ...more,
     status,
-    actions: [...others, ...steps],
+    // The step comes before Jobs: one that may not be created must not hold a way back.
+    actions: [...others.filter(isProtocol), ...steps, ...others.filter((action) => !isProtocol(action))],
   })
 }
+
+const PROTOCOL: readonly Action['type'][] = ['WriteRecord', 'RaiseFence', 'ApplyConfigMap']
+const isProtocol = ({ type }: Action): boolean => PROTOCOL.includes(type)
 
 function publishStep(stand: Stand, step: Exclude<Step, { kind: 'rest' }>): Decision {
   const { scene, account, doc } = stand

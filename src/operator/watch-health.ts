@@ -64,7 +64,9 @@ export class WatchHealth {
       if (watch.ended) return `the watch of ${name} has ended`
       const silence = this.#options.clock.monotonic() - watch.watching.lastActivity
       // An answer, be it a refusal, shows that the way to the API server is open: a new process would get the same.
-      const answered = watch.lastError !== undefined && statusOf(watch.lastError.error) !== 0
+      const { lastError } = watch
+      const recent = lastError !== undefined && this.#options.clock.monotonic() - lastError.at <= DEAD_MS
+      const answered = recent && statusOf(lastError.error) !== 0
       if (silence > DEAD_MS && !answered)
         return `the watch of ${name} gave no sign of life for ${Math.round(silence / 1000)} s`
     }

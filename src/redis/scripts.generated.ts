@@ -114,9 +114,9 @@ export const SCRIPTS = {
     ].join('\n'),
   },
   "control-write-record": {
-    sha1: '53c25708f26e4097fa2227488ebd6cec0e340d0d',
+    sha1: '56816bb1af70f750c74f6d0abe4cd9f871b2f8e7',
     source: [
-      "#!lua",
+      "#!lua flags=allow-oom",
       "-- Writes the record where it is absent, older, or the same epoch and hash of the same owner.",
       "-- KEYS 1 record",
       "-- ARGV 1 epoch, 2 hash, 3 cluster, 4 owner; then field, value, ... (every field of RecordFields)",

@@ -85,6 +85,8 @@ async function carryOut(deps: ExecutorDeps, context: ActionContext, action: Acti
       const redis = formatRedisAddress(resolveRedis(resource.spec.redis.address, namespace))
       const work = { ...action.work, redis }
       const job = buildJob({ resource, work, attempt, suspend, image: deps.image, pullPolicy: deps.pullPolicy })
+      // A result that an earlier resource of this name left is no proof of this one's.
+      await deleteWork(await redisOf(deps, resource), keysFor(resource), work.jobName, CALL)
       await client.create(JOBS, job, { fieldManager: FIELD_MANAGER, signal }).catch(unless(isAlreadyExists))
       return DONE
     }

@@ -38,7 +38,7 @@ interface CheckState {
 /** Windows asked for in one range query; a hundred windows of a thousand workspaces fit into one answer. */
 const MAX_CHUNK = Math.min(500, MAX_POINTS)
 /** Windows kept until the decision has counted them. The oldest go first: time without a window earns nothing. */
-const MAX_KEPT = 20_000
+const MAX_KEPT = 5000
 const PARALLEL = 4
 const HOUR_MS = 3_600_000
 const SEED_STEP_MS = 60_000
@@ -93,7 +93,10 @@ export class SloMonitor {
     if (fresh) {
       this.#retryAt = -Infinity
       // A measurement from before the step proves nothing of it.
-      for (const state of this.#states.values()) state.measuredAt = -Infinity
+      for (const state of this.#states.values()) {
+        state.measuredAt = -Infinity
+        state.last = undefined
+      }
     }
     this.#wake.abort()
     this.#wake = new AbortController()

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Writes the record where it is absent, older, or the same epoch and hash of the same owner.
 -- KEYS 1 record
 -- ARGV 1 epoch, 2 hash, 3 cluster, 4 owner; then field, value, ... (every field of RecordFields)

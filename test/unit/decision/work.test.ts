@@ -327,9 +327,23 @@ describe('an attempt', () => {
     expect(workOf(then, 'verify')).toMatchObject({ attempt: 2, failures: 1 })
   })
 
-  test('asked for, not seen, with a worker that failed is lost too', () => {
-    const decision = go(dual({ state: 'Creating' }), [], [working(name, { state: 'failed', error: 'x' })])
-    expect(workOf(decision, 'verify')?.state).toBe('Waiting')
+  test.each(['failed', 'done'] as const)(
+    'asked for, its Job not there yet, takes nothing that an earlier resource of its name left: %s',
+    (state) => {
+      const left = state === 'done' ? workDone(name, verifyResult()) : working(name, { state, error: 'x' })
+      const decision = go(dual({ state: 'Creating' }), [], [left])
+      expect(workOf(decision, 'verify')?.state).toBe('Creating')
+      expect(decision.status.evidence?.verifiedTarget).toBeUndefined()
+      expect(actionTypes(decision)).toContain('CreateJob')
+    },
+  )
+
+  test('whose Job may not be created holds no way back: the step comes first', () => {
+    const status = dual({ state: 'Creating' })
+    const decision = go(status, [], [], { spec: specOf({ targetPhase: 'Legacy' }) })
+    const types = actionTypes(decision)
+    expect(types).toContain('RaiseFence')
+    expect(types.indexOf('RaiseFence')).toBeLessThan(types.includes('CreateJob') ? types.indexOf('CreateJob') : 99)
   })
 
   test('asked for, not seen yet, with a worker at work is not lost', () => {

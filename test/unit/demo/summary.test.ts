@@ -6,6 +6,7 @@ import { HARMS, Violations } from '../../../demo/violations.ts'
 
 interface Spoilt {
   readonly failed?: number
+  readonly unanswered?: number
   readonly total?: number
   readonly compared?: number
   readonly reported?: number
@@ -20,7 +21,7 @@ function input(spoilt: Spoilt = {}): SummaryInput {
   ledger.add({ id: 'a', workspace: 'w-01', seeded: true, queued: false, expiresAt: undefined })
   ledger.add({ id: 'b', workspace: 'w-01', seeded: false, queued: true, expiresAt: undefined })
   Object.assign(ledger.counts, { created: 1, updated: 5, deleted: 2 })
-  const requests = { total: spoilt.total ?? 9, failed: spoilt.failed ?? 0, unanswered: 1 }
+  const requests = { total: spoilt.total ?? 9, failed: spoilt.failed ?? 0, unanswered: spoilt.unanswered ?? 0 }
   const check: CheckResult = {
     violations: spoilt.final ?? new Violations(),
     compared: spoilt.compared ?? 2,
@@ -62,6 +63,7 @@ it.each([
   ...HARMS.map((harm) => ({ when: `the check at the end found a job ${harm}`, spoilt: { final: one(harm) } })),
   { when: 'a request failed', spoilt: { failed: 1 } },
   { when: 'no request was answered', spoilt: { total: 0 } },
+  { when: 'a request was not answered', spoilt: { unanswered: 1 } },
   { when: 'no job was compared', spoilt: { compared: 0 } },
   { when: 'a malformed job was not reported', spoilt: { reported: 49 } },
   { when: 'a malformed job was touched', spoilt: { kept: 49 } },
