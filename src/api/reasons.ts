@@ -12,6 +12,10 @@ export const REASONS = {
     meaning: 'A step that had not converged was taken back.',
     action: 'Nothing; the next step waits until every pod runs the routing in force.',
   },
+  ActionRefused: {
+    meaning: 'What the operator wanted to do was refused: by the API server, by Redis, or by an admission policy.',
+    action: 'See the message for what was refused and by whom; it is tried again by itself.',
+  },
   Adopted: {
     meaning:
       'Status, record or ConfigMap lay behind and was written again from what lay ahead, or a person adopted an epoch.',

@@ -112,6 +112,10 @@ export class Reconciler {
     const refused = await this.#act(written, decision, observations.cluster, signal)
     if (refused !== undefined) {
       log.warn('action not done', { resource: key, ...refused })
+      const { action, reason, message } = refused
+      // Without the lease another speaks.
+      if (this.#deps.leads())
+        this.#note(written, { type: 'Warning', reason: 'ActionRefused', message: `${action}: ${reason}: ${message}` })
       return { requeueAfterMs: Math.min(REFUSED_REQUEUE_MS, decision.requeueAfterMs) }
     }
     return { requeueAfterMs: Math.max(1, Math.min(decision.requeueAfterMs, LONGEST_REQUEUE_MS)) }

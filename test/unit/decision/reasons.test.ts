@@ -31,7 +31,7 @@ import {
 } from './builders.ts'
 
 /** Reasons that the operator gives without asking the decision. */
-type Operators = 'CRDOutdated'
+type Operators = 'ActionRefused' | 'CRDOutdated'
 
 const account = (over: Partial<WorkAccount> = {}): WorkAccount => ({
   attempt: 1,
@@ -222,7 +222,9 @@ describe('every reason', () => {
   test('is in the list, and says what it means and what to do', () => {
     const given = Object.values(CASES).flatMap((decision) => reasonsOf(decision()))
     expect(Object.keys(REASONS)).toEqual(expect.arrayContaining(given))
-    expect(Object.keys(REASONS).sort()).toEqual([...Object.keys(CASES), 'CRDOutdated' satisfies Operators].sort())
+    expect(Object.keys(REASONS).sort()).toEqual(
+      [...Object.keys(CASES), ...(['ActionRefused', 'CRDOutdated'] satisfies Operators[])].sort(),
+    )
     for (const { meaning, action } of Object.values(REASONS)) expect([meaning, action]).not.toContain('')
   })
 

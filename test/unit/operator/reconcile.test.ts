@@ -130,11 +130,11 @@ describe('a pass', () => {
     expect(await bench.pass()).toEqual({ requeueAfterMs: 300_000 })
   })
 
-  it('ends with the first action that is refused, and soon looks again', async () => {
+  it('ends with the first action that is refused, says so in an Event, and soon looks again', async () => {
     bench.result = { ok: false, reason: 'RedisUnreachable', message: 'x' }
     bench.decision = decision({ actions: [ACTION, { type: 'RaiseFence', epoch: 1 }], requeueAfterMs: 60_000 })
     expect(await bench.pass()).toEqual({ requeueAfterMs: 2000 })
-    expect(bench.did).toEqual(['gather', 'MarkBackfilled at 10'])
+    expect(bench.did).toEqual(['gather', 'MarkBackfilled at 10', 'event Warning ActionRefused'])
   })
 
   it('acts on nothing when another has written the status meanwhile, and starts again at once', async () => {
