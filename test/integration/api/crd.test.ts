@@ -81,6 +81,12 @@ test('the smallest spec is accepted and gets its defaults', async () => {
   })
 })
 
+test.each(['minimal', 'full'])('examples/%s.yaml applies as it is, with no field unknown', async (name) => {
+  const file = join(import.meta.dirname, `../../../examples/${name}.yaml`)
+  const said = await plane.kubectl(['apply', '--dry-run=server', '--validate=strict', '-f', file])
+  expect(said).toContain('(server dry run)')
+})
+
 test('the CRD fits into the last-applied annotation of a client-side apply', () => {
   expect(readFileSync(CRD, 'utf8').length).toBeLessThan(200_000)
 })
