@@ -35,7 +35,12 @@ export const SUITES: readonly Suite[] = [
     name: 'unit',
     kind: 'jest',
     projects: ['unit', 'property'],
-    args: [],
+    args: [
+      '--coverage',
+      '--coverageReporters=text-summary',
+      '--collectCoverageFrom=src/{api,decision,protocol}/**/*.ts',
+      '--coverageThreshold={"global":{"branches":95}}',
+    ],
     minutes: 10,
     what: 'pure folders and small parts',
   },
