@@ -95,7 +95,7 @@ export function noteProgress(scene: Scene, status: Status): Status {
 }
 
 /** One line for each kind of work: that of its attempt in hand. */
-export function noteJobs(scene: Scene, status: Status): Status['jobs'] {
+function noteJobs(scene: Scene, status: Status): Status['jobs'] {
   const { jobs, work } = scene.observations
   const lines = accounts(status).map(([kind, account]): StatusJob => {
     const name = jobName(scene.name, kind, account.attempt)
@@ -117,7 +117,7 @@ export function noteJobs(scene: Scene, status: Status): Status['jobs'] {
 }
 
 /** Progress of the Job at work, for people; never 100 % before it is done. */
-export function progressOf(scene: Scene, status: Status): string | undefined {
+function progressOf(scene: Scene, status: Status): string | undefined {
   for (const [kind, account] of accounts(status)) {
     const name = jobName(scene.name, kind, account.attempt)
     const at = scene.observations.work.find(({ jobName: of }) => of === name)
