@@ -12,8 +12,8 @@ import { SecretMissing, type SecretReader } from './secrets.ts'
 
 interface Entry {
   readonly connection: Connection
-  /** Version of the Secret that it logged in with; '' without one. */
-  readonly version: string
+  /** Version of the Secret that it last logged in with; '' without one. */
+  version: string
   readonly users: Set<string>
 }
 
@@ -39,15 +39,22 @@ export class RedisPool {
     const credentials =
       secret === undefined ? undefined : (fresh: boolean) => this.#credentials(namespace, secret, fresh)
     const version = (await credentials?.(false))?.version ?? ''
+    // From here on without waiting: another pass that shares the entry must not open a second one beside it.
     this.#release(user, key)
     const known = this.#entries.get(key)
     if (known?.version === version) {
       known.users.add(user)
       return known.connection
     }
-    await known?.connection.close()
-    const connection = this.#open(address, async () => (await credentials?.(true))?.credentials)
-    this.#entries.set(key, { connection, version, users: new Set([...(known?.users ?? []), user]) })
+    const connection = this.#open(address, async () => {
+      const latest = await credentials?.(true)
+      // One that has found the new password by itself is not closed for it.
+      entry.version = latest?.version ?? ''
+      return latest?.credentials
+    })
+    const entry: Entry = { connection, version, users: new Set([...(known?.users ?? []), user]) }
+    this.#entries.set(key, entry)
+    void known?.connection.close()
     return connection
   }
 

@@ -88,6 +88,26 @@ describe('a Secret (O2)', () => {
       expect(opened.map(({ closed }) => closed)).toEqual([true, false])
     })
 
+    it('are one after a rotation that two resources see at once: none is left open unseen', async () => {
+      const both = () => Promise.all(['a', 'b'].map((name) => pool.connectionFor(`app/${name}`, 'app', redis)))
+      await both()
+      secret = data('two', '2')
+      await clock.advance(30_000)
+      const [a, b] = await both()
+      expect(a).toBe(b)
+      expect(opened.map(({ closed }) => closed)).toEqual([true, false])
+      for (const name of ['a', 'b']) pool.forget(`app/${name}`)
+      expect(opened.map(({ closed }) => closed)).toEqual([true, true])
+    })
+
+    it('that found the new password by themselves are kept', async () => {
+      const first = await pool.connectionFor('app/a', 'app', redis)
+      secret = data('two', '2')
+      await opened[0]?.credentials()
+      expect(await pool.connectionFor('app/a', 'app', redis)).toBe(first)
+      expect(opened).toHaveLength(1)
+    })
+
     it('are closed when the resource goes elsewhere', async () => {
       await pool.connectionFor('app/a', 'app', redis)
       await pool.connectionFor('app/a', 'app', { ...redis, address: 'redis://other:6379/0' })
