@@ -48,7 +48,7 @@ async function heldByMalformed({ watch, jobs, screen, malformed }: DriveOptions)
   const { count = 0, keys = [] } = migration?.status?.malformed ?? {}
   if (migration !== undefined && hasArrived(migration))
     throw new Error(`${jobs} says it has arrived in Legacy although onMalformed: Block and ${count} jobs are malformed`)
-  screen.line(`${jobs} holds: ${migration?.status?.message ?? ''}`)
+  screen.line(`${jobs} holds: ${migration?.status?.awaits ?? ''}`)
   screen.block(
     keys
       .slice(0, 10)

@@ -7,7 +7,7 @@ export interface Migration {
   readonly spec: { readonly targetPhase: string; readonly canaryPercentage?: number }
   readonly status?: {
     readonly observedGeneration?: number
-    readonly message?: string
+    readonly awaits?: string
     readonly phase?: string
     readonly step?: number
     readonly canaryPercentage?: number
@@ -131,7 +131,7 @@ export class Watch {
       if (why === undefined) movedAt = Date.now()
       if (why !== undefined && Date.now() - movedAt > STUCK_MS) throw new Error(`waiting for ${what}: ${why}`)
       if (Date.now() > end) {
-        const states = mine.map((m) => `${describe(m)}: ${m.status?.message ?? 'no message'}`).join('\n')
+        const states = mine.map((m) => `${describe(m)}: ${m.status?.awaits ?? 'says nothing'}`).join('\n')
         throw new Error(`${what}: not within ${limitMs / 1000} s\n${states}`)
       }
       await sleep(POLL_MS)

@@ -9,7 +9,7 @@ export function reasonsPage(): string {
     '<!-- Do not edit: made from src/api/reasons.ts by `npm run generate`. -->',
     '# Reasons',
     '',
-    'What a condition or an Event of a `JobKeyMigration` says, and what to do. `status.message` has the details in one line.',
+    'What a condition or an Event of a `JobKeyMigration` says, and what to do. `status.awaits`, the first line of status in `kubectl describe jkm`, has both in one line.',
     '',
     '| reason | what it means | what to do |',
     '|---|---|---|',

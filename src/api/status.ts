@@ -39,7 +39,10 @@ const WorkAccount = z.object({
 export const StatusSchema = z
   .object({
     observedGeneration: count().optional().meta({ description: 'Generation of the spec that this status speaks of.' }),
-    message: text(1024).optional().meta({ description: 'What the migration waits for, and what to do, in one line.' }),
+    awaits: text(1536).optional().meta({
+      description:
+        'What the migration waits for, and what to do: `<Reason>: <what>. <what to do>`, in one line. Its name puts it first in what kubectl describe prints.',
+    }),
     phase: z.enum(PHASES).optional().meta({ description: 'Phase in force.' }),
     step: count().optional().meta({ description: 'Step within the phase, from 0.' }),
     canaryPercentage: z.int().min(0).max(100).optional().meta({
@@ -47,7 +50,10 @@ export const StatusSchema = z
     }),
     epoch: count().optional().meta({ description: 'Epoch of the routing document in force.' }),
     routing: text(8192).optional().meta({ description: 'The routing document in force, byte for byte as published.' }),
-    abort: z.boolean().optional().meta({ description: 'The epoch in force took back a step that had not converged.' }),
+    isAbort: z
+      .boolean()
+      .optional()
+      .meta({ description: 'The epoch in force took back a step that had not converged.' }),
     previous: State.optional().meta({ description: 'Routing state before this epoch.' }),
     fence: count().optional().meta({ description: 'Fence confirmed on the primary and its replicas.' }),
     publishedAt: time().optional().meta({ description: 'When the epoch in force was published.' }),

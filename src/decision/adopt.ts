@@ -23,7 +23,7 @@ export function adoptRecord(
     ...inForce(document),
     epoch: document.epoch,
     routing: record.document,
-    abort: record.abort ? true : undefined,
+    isAbort: record.abort ? true : undefined,
     previous: undefined,
     // Members get their time again: when it was published is not known.
     publishedAt: at,

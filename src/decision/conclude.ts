@@ -8,7 +8,7 @@ import { fitStatus } from './size.ts'
 import { cut } from './text.ts'
 import { timeMs } from './time.ts'
 import type { Action, Decision, EventNote } from './types.ts'
-import type { Mood, Verdict } from './verdict.ts'
+import { awaitsLine, type Mood, type Verdict } from './verdict.ts'
 
 export interface Conclusion {
   readonly resource: JobKeyMigration
@@ -36,7 +36,7 @@ export function conclude(end: Conclusion): Decision {
     ...domainNotes(end.status, spec.paused, spec.slo.disabled),
     targetReached(end),
   ]
-  const spoken = { ...end.status, observedGeneration: metadata.generation, message: cut(verdict.message, 1024) }
+  const spoken = { ...end.status, observedGeneration: metadata.generation, awaits: awaitsLine(verdict) }
   return {
     status: fitStatus(withConditions(spoken, notes, metadata.generation, now)),
     actions: end.actions,

@@ -39,7 +39,7 @@ export function publish(scene: Scene, status: Status, publication: Publication):
     ...inForce(document),
     epoch,
     routing: renderDocument(document),
-    abort: abort ? true : undefined,
+    isAbort: abort ? true : undefined,
     previous: from,
     publishedAt: at,
     firstPublishedAt: status.firstPublishedAt ?? at,

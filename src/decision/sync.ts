@@ -43,7 +43,7 @@ function sameRecord(record: RecordObservation, status: Status, doc: RoutingDocum
   return (
     record.epoch === doc.epoch &&
     record.document === status.routing &&
-    record.abort === (status.abort === true) &&
+    record.abort === (status.isAbort === true) &&
     same(record.evidence ?? {}, status.evidence ?? {}) &&
     same(record.soak ?? {}, soak) &&
     same(record.templates, status.templates ?? [])

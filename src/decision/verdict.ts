@@ -1,4 +1,5 @@
-import type { Reason } from '../api/reasons.ts'
+import { REASONS, type Reason } from '../api/reasons.ts'
+import { cut } from './text.ts'
 
 /**
  * How the migration stands. `moving`: under way by itself. `waiting`: held up by something that passes by itself, or by
@@ -16,4 +17,10 @@ export interface Verdict {
 
 export function verdict(mood: Mood, reason: Reason, message: string): Verdict {
   return { mood, reason, message }
+}
+
+/** status.awaits: why, what it waits for, and what to do, for a person who has ten seconds. */
+export function awaitsLine({ reason, message }: Verdict): string {
+  const what = cut(message, 1024)
+  return `${reason}: ${what}${/[.!?…]$/.test(what) ? '' : '.'} ${REASONS[reason].action}`
 }

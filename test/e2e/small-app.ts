@@ -68,7 +68,7 @@ export function smallApp(stand: () => Stand): void {
         ({ status }) => status?.phase === 'DualWrite' && status.canaryPercentage === 10,
         180_000,
       )
-      expect(migration.status?.message).not.toBe('')
+      expect(migration.status?.awaits).not.toBe('')
       const targets = await until(
         'jobs on the target schema',
         async () => {

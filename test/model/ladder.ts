@@ -78,7 +78,7 @@ export function stepsFrom(
         const scene = { spec: { targetPhase, canaryPercentage, phases: PHASES_SPEC }, input: INPUT } as unknown as Scene
         const status: Status = {
           ...(from.before === undefined ? {} : { previous: all[from.before] }),
-          ...(from.aborted ? { abort: true } : {}),
+          ...(from.aborted ? { isAbort: true } : {}),
           ...(from.converged ? { convergedAt: '2026-01-01T00:00:00.000Z' } : {}),
           ...(lastCap === undefined ? {} : { lastCap }),
         }

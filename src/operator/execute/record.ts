@@ -19,7 +19,7 @@ export function recordOf(status: Status, document: string, cluster: string, owne
     epoch: String(epoch),
     hash,
     document,
-    abort: status.abort === true ? '1' : '',
+    abort: status.isAbort === true ? '1' : '',
     evidence: status.evidence === undefined ? '' : canonicalJson(status.evidence),
     soak: canonicalJson(soak),
     templates: canonicalJson(status.templates ?? []),

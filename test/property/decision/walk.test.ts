@@ -172,7 +172,7 @@ describe('a whole walk', () => {
             world.answer()
             world.run(150, isReached)
           }
-          expect(world.status?.message).toContain('is reached')
+          expect(world.status?.awaits).toContain('is reached')
         },
       ),
       { numRuns: 30 },
@@ -215,7 +215,7 @@ describe('a whole walk', () => {
         world.now += ms
         const decision = decide(world.resource, world.observe(false), world.now)
         world.now = start
-        expect(decision.status.message).toMatch(/soaks until/)
+        expect(decision.status.awaits).toMatch(/soaks until/)
         expect(decision.status).toEqual(world.status)
         expect(decision.actions).toEqual([])
         expect(decision.events).toEqual([])

@@ -147,7 +147,7 @@ export class World {
 
   /** A person reads the message and does what it says, where it says something. */
   answer(): void {
-    const message = this.status?.message ?? ''
+    const message = this.status?.awaits ?? ''
     const offered = /adopt-epoch: "([0-9]+)"/.exec(message)?.[1]
     if (offered !== undefined) this.annotations = { ...this.annotations, 'keyshift.dev/adopt-epoch': offered }
     if (message.includes('keyshift.dev/retry'))
@@ -281,7 +281,7 @@ export class World {
           epoch: action.epoch,
           hash: parseDocument(action.document).hash,
           document: action.document,
-          abort: status.abort === true,
+          abort: status.isAbort === true,
           ...(status.evidence === undefined ? {} : { evidence: status.evidence }),
           soak: clean({
             endsAt: status.soakEndsAt,
@@ -306,7 +306,7 @@ export class World {
             to,
             clients: this.clients.map(({ running }) => running),
             fence: this.fence,
-            abort: this.status?.abort === true,
+            abort: this.status?.isAbort === true,
           })
         }
         this.configMap = action.document

@@ -79,5 +79,5 @@ describe('a spec is refused', () => {
 
 test('a status of nothing is one, of too much text is none', () => {
   expect(StatusSchema.safeParse({}).success).toBe(true)
-  expect(StatusSchema.safeParse({ message: 'x'.repeat(1025) }).success).toBe(false)
+  expect(StatusSchema.safeParse({ awaits: 'x'.repeat(1537) }).success).toBe(false)
 })

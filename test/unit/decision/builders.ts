@@ -134,7 +134,7 @@ export function recordOf(status: Status, over: Partial<RecordObservation> = {}):
     epoch: doc.epoch,
     hash: doc.hash,
     document: status.routing ?? '',
-    abort: status.abort === true,
+    abort: status.isAbort === true,
     ...(status.evidence === undefined ? {} : { evidence: status.evidence }),
     soak: JSON.parse(
       JSON.stringify({

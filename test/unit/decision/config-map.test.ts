@@ -53,7 +53,7 @@ describe('O9, H6: a routing document that another manager takes back', () => {
     const decision = reverted(status, now + 10 * SECOND)
     expect(decision.status.reverts?.count).toBe(2)
     expect(conditionText(decision, 'Stalled')).toBe('True ConfigMapContested')
-    expect(decision.status.message).toContain('helm')
+    expect(decision.status.awaits).toContain('helm')
     const fenced: Status = { ...decision.status, fence: 5 }
     const back = run(fenced, worldOf(fenced), { now: now + MINUTE, spec: specOf({ targetPhase: 'Legacy' }) })
     expect(back.status.epoch).toBe(6)

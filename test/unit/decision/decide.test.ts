@@ -6,7 +6,6 @@ import { fitStatus, MAX_STATUS_BYTES } from '../../../src/decision/size.ts'
 import { count, cut, some } from '../../../src/decision/text.ts'
 import { isoTime, timeMs } from '../../../src/decision/time.ts'
 import {
-  condition,
   conditionText,
   HOUR,
   measure,
@@ -44,7 +43,7 @@ describe('a spec that the CRD accepts and nobody can obey', () => {
     for (const status of [undefined, statusAt('Legacy')]) {
       const decision = run(status, observe(), { spec: specOf(over) })
       expect(conditionText(decision, 'Stalled')).toBe('True InvalidSpec')
-      expect(decision.status.message).toMatch(message)
+      expect(decision.status.awaits).toMatch(message)
       expect(decision.actions).toEqual([])
     }
   })
@@ -155,7 +154,7 @@ describe('a status that would be too big', () => {
         done: 1,
         total: 1,
         rate: 1,
-        message: long + long,
+        awaits: long + long,
       })),
       writers: full(20, 256),
       history: Array.from({ length: 20 }, () => ({
@@ -166,7 +165,7 @@ describe('a status that would be too big', () => {
         reason: 'r'.repeat(256),
       })),
       routing: 'r'.repeat(8192),
-      message: long + long,
+      awaits: long + long,
     }
     expect(Buffer.byteLength(JSON.stringify(fitStatus(worst)))).toBeLessThan(64 * 1024)
     expect(StatusSchema.safeParse(fitStatus(worst)).success).toBe(true)
@@ -198,9 +197,4 @@ describe('texts', () => {
     expect([timeMs(undefined), timeMs('soon')]).toEqual([undefined, undefined])
     expect(isoTime(1e300)).toBe('+275760-09-13T00:00:00.000Z')
   })
-})
-
-test('the message of a status is that of its Ready condition', () => {
-  const decision = run(undefined, observe())
-  expect(decision.status.message).toBe(condition(decision, 'Ready').message)
 })

@@ -127,8 +127,8 @@ describe('what lies behind is written again from what lies ahead, with an Adopte
   })
 
   test('an adopted record says whether its epoch is an abort', () => {
-    const aborted = statusAt('DualWrite', { epoch: 8, over: { abort: true } })
-    expect(run(undefined, worldOf(aborted)).status.abort).toBe(true)
+    const aborted = statusAt('DualWrite', { epoch: 8, over: { isAbort: true } })
+    expect(run(undefined, worldOf(aborted)).status.isAbort).toBe(true)
   })
 
   test('an adopted Legacy has no soak', () => {
@@ -259,7 +259,7 @@ describe('state that contradicts itself is StateConflict: nothing is published u
   ])('%s', (_, before, observations, message, spec = {}) => {
     const decision = run(before, observations, { spec: specOf(spec) })
     expect(conditionText(decision, 'Stalled')).toBe('True StateConflict')
-    expect(decision.status.message).toMatch(message)
+    expect(decision.status.awaits).toMatch(message)
     expect(decision.actions).toEqual([])
     expect(decision.status.epoch).toBe(before?.epoch)
     expect(decision.status.redisSeen).toEqual(before?.redisSeen)
@@ -274,7 +274,7 @@ describe('state that contradicts itself is StateConflict: nothing is published u
   test('the epoch offered, once it stands in the annotation, goes on above everything seen', () => {
     const observations = world({ record: recordOf(higher, { owner: 'other/jobs' }), fence: 12 })
     const held = run(status, observations)
-    expect(held.status.message).toContain('keyshift.dev/adopt-epoch: "12"')
+    expect(held.status.awaits).toContain('keyshift.dev/adopt-epoch: "12"')
     const decision = run(status, observations, { annotations: { 'keyshift.dev/adopt-epoch': '12' } })
     expect(decision.status).toMatchObject({ epoch: 13, phase: 'ReadRouting', canaryPercentage: 50 })
     expect(actionOf(decision, 'WriteRecord')).toMatchObject({ epoch: 13, takeOver: true })

@@ -102,7 +102,7 @@ describe('a forward step', () => {
       soakCountedThrough: isoTime(later),
       checks: [{ failures: 0 }],
     })
-    for (const field of ['convergedAt', 'soakEndsAt', 'soakRemainingMs', 'abort'] as const)
+    for (const field of ['convergedAt', 'soakEndsAt', 'soakRemainingMs', 'isAbort'] as const)
       expect(decision.status[field]).toBeUndefined()
     expect(documentIn(decision.status)).toMatchObject({ epoch: 6, createTarget: 50, readTarget: 0 })
     expect(actionTypes(decision)).toEqual(['WriteRecord', 'ApplyConfigMap'])
@@ -177,7 +177,7 @@ describe('a forward step', () => {
   test('a member of a pod that is not listed is named when it is behind', () => {
     const stray = { ...member('ghost'), lease: { epoch: 4, hash: 'x' } }
     const decision = go({}, { members: [member('a', documentIn(status)), stray] })
-    expect(decision.status.message).toContain('ghost (epoch 4, in a pod of no workload')
+    expect(decision.status.awaits).toContain('ghost (epoch 4, in a pod of no workload')
   })
 })
 
@@ -357,7 +357,7 @@ describe('an abort', () => {
 
   test('takes a step back that has not converged, at once and without the fence', () => {
     const decision = run(fresh(), worldOf(fresh(), {}, behind), { spec })
-    expect(decision.status).toMatchObject({ epoch: 6, phase: 'Legacy', abort: true })
+    expect(decision.status).toMatchObject({ epoch: 6, phase: 'Legacy', isAbort: true })
     expect(actionTypes(decision)).toEqual(['WriteRecord', 'ApplyConfigMap'])
     expect(eventReasons(decision)).toContain('Aborted')
   })
@@ -367,7 +367,7 @@ describe('an abort', () => {
       ...statusAt('DualWrite', {
         percent: 50,
         from: ['DualWrite', 100],
-        over: { convergedAt: undefined, abort: true },
+        over: { convergedAt: undefined, isAbort: true },
       }),
       fence: 3,
     }
@@ -451,7 +451,7 @@ describe('a failure', () => {
         now: T0 + 5 * MINUTE,
       },
     )
-    expect(decision.status).toMatchObject({ canaryPercentage: 10, abort: true, failed: { destination: 'Legacy' } })
+    expect(decision.status).toMatchObject({ canaryPercentage: 10, isAbort: true, failed: { destination: 'Legacy' } })
   })
 
   test('with onFailure Pause holds where it is, and shows why', () => {
@@ -485,7 +485,7 @@ describe('a failure', () => {
     expect(decision.status.epoch).toBe(6)
     expect(conditionText(decision, 'Stalled')).toBe('True CheckFailed')
     expect(conditionText(decision, 'TargetReached')).toMatch(/^False/)
-    expect(decision.status.message).toContain('keyshift.dev/retry')
+    expect(decision.status.awaits).toContain('keyshift.dev/retry')
   })
 
   test.each<[string, Partial<SpecInput>, Record<string, string>?]>([
@@ -656,7 +656,7 @@ describe('the document follows the spec', () => {
     )
     const decision = run(status, worldOf(status, judged), { spec: spec(over), now: later })
     expect(conditionText(decision, 'Stalled')).toBe('True InvalidSpec')
-    expect(decision.status.message).toContain(field)
+    expect(decision.status.awaits).toContain(field)
     expect(decision.status.epoch).toBe(5)
     expect(actionTypes(decision)).not.toContain('CreateJob')
   })

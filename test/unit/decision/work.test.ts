@@ -192,8 +192,8 @@ describe('preflight', () => {
   test('with blockers holds, and lists them and the malformed jobs', () => {
     const decision = at(blocked)
     expect(conditionText(decision, 'Stalled')).toBe('True PreflightBlocked')
-    expect(decision.status.message).toContain('Malformed: 2 jobs without workspace_id')
-    expect(decision.status.message).toContain('NoEviction')
+    expect(decision.status.awaits).toContain('Malformed: 2 jobs without workspace_id')
+    expect(decision.status.awaits).toContain('NoEviction')
     expect(decision.status.malformed).toEqual({ count: 2, keys: ['ai:job:1 (no workspace_id)'] })
     expect(decision.status.preflight).toBeUndefined()
   })
@@ -367,7 +367,7 @@ describe('an attempt', () => {
       annotations: { 'keyshift.dev/retry': '1' },
     })
     expect(conditionText(decision, 'Stalled')).toBe('True JobFailed')
-    expect(decision.status.message).toContain('verify failed 5 times: BackoffLimitExceeded')
+    expect(decision.status.awaits).toContain('verify failed 5 times: BackoffLimitExceeded')
     const later = { now: T0 + 9 * HOUR }
     expect(
       actionTypes(go(decision.status, [], [], { ...later, annotations: { 'keyshift.dev/retry': '1' } })),
@@ -445,7 +445,7 @@ describe('what workers bring', () => {
     expect(conditionText(decision, 'Stalled')).toBe('True VerifyFailed')
     expect(conditionText(decision, 'Verified')).toBe('False VerifyFailed')
     expect(condition(decision, 'Verified').message).toContain(text)
-    if (found?.findings) expect(decision.status.message).toContain('ai:job:w1:1 (field a differs)')
+    if (found?.findings) expect(decision.status.awaits).toContain('ai:job:w1:1 (field a differs)')
     const again = run(decision.status, seen(decision.status), { annotations: { 'keyshift.dev/retry': 'x' } })
     expect(actionOf(again, 'CreateJob').work.jobName).toBe('ai-jobs-verify-2')
   })
@@ -608,7 +608,7 @@ describe('Jobs that are there', () => {
     const last = statusAt('BackfillVerify', { over: { evidence: proven(), fence: 5, work: { backfill: account() } } })
     const stuck = seen(last, [job(name, { message: 'pod x: container worker waits: ImagePullBackOff' })])
     const decision = run(last, stuck, { spec: specOf({ targetPhase: 'BackfillVerify' }) })
-    expect(decision.status.message).toContain('ImagePullBackOff')
+    expect(decision.status.awaits).toContain('ImagePullBackOff')
     expect(decision.status.jobs?.[0]?.message).toContain('ImagePullBackOff')
     expect(conditionText(decision, 'BackfillComplete')).toBe('False BackfillRunning')
   })
@@ -639,7 +639,7 @@ describe('evidence', () => {
     expect(actionOf(decision, 'MarkBackfilled').on).toBe(false)
     expect(actionOf(decision, 'CreateJob').work.kind).toBe('backfill')
     expect(eventReasons(decision)).toContain('EvidenceVoid')
-    expect(decision.status.message).toContain('void: Redis failed over')
+    expect(decision.status.awaits).toContain('void: Redis failed over')
     expect(condition(decision, 'BackfillComplete').message).toContain('failed over')
   })
 
@@ -669,7 +669,7 @@ describe('evidence', () => {
     expect(decision.status.evidence).toMatchObject({ voided: '3 reads found its job in legacy alone' })
     expect(decision.status.soakRemainingMs).toBeUndefined()
     expect(decision.status.soakEndsAt).toBeUndefined()
-    expect(decision.status.message).toContain('3 reads')
+    expect(decision.status.awaits).toContain('3 reads')
   })
 
   test.each<[string, Status, Parameters<typeof redisOf>[0]]>([

@@ -221,7 +221,7 @@ describe('a resource', () => {
     await bench.pass()
     await bench.pass()
     expect(bench.reason('Stalled')).toBe('InvalidSpec')
-    expect(bench.stored.status?.message).toMatch(message)
+    expect(bench.stored.status?.awaits).toMatch(message)
     expect(bench.did.filter((what) => what.startsWith('event'))).toEqual(['event Warning InvalidSpec'])
     expect(bench.did).toHaveLength(2)
   })
@@ -233,8 +233,8 @@ describe('a CRD (H1)', () => {
     bench.decision = decision({ actions: [ACTION] })
     await bench.pass()
     expect(bench.reason('Stalled')).toBe('CRDOutdated')
-    expect(bench.stored?.status?.message).toMatch(/lacks spec\.canaryPercentage/)
-    expect(bench.did).toEqual(['status ["observedGeneration","message","conditions"]', 'event Warning CRDOutdated'])
+    expect(bench.stored?.status?.awaits).toMatch(/lacks spec\.canaryPercentage/)
+    expect(bench.did).toEqual(['status ["observedGeneration","awaits","conditions"]', 'event Warning CRDOutdated'])
   })
 
   it('that drops a field of the status stops everything, and is not asked again and again', async () => {
@@ -242,7 +242,7 @@ describe('a CRD (H1)', () => {
     bench.decision = decision({ status: { epoch: 1, step: 0 }, actions: [ACTION] })
     await bench.pass()
     expect(bench.reason('Stalled')).toBe('CRDOutdated')
-    expect(bench.stored?.status?.message).toMatch(/lacks status\.epoch/)
+    expect(bench.stored?.status?.awaits).toMatch(/lacks status\.epoch/)
     expect(bench.did.filter((what) => what.startsWith('MarkBackfilled'))).toEqual([])
     const before = bench.did.length
     await bench.pass()

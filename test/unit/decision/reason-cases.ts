@@ -1,0 +1,209 @@
+import type { Reason } from '../../../src/api/reasons.ts'
+import type { SpecInput } from '../../../src/api/schema.ts'
+import type { Status, WorkAccount } from '../../../src/api/status.ts'
+import { isoTime } from '../../../src/decision/time.ts'
+import type { Decision, Observations } from '../../../src/decision/types.ts'
+import {
+  BACKFILL_OK,
+  clean,
+  HOUR,
+  measure,
+  member,
+  MINUTE,
+  observe,
+  pod,
+  PREFLIGHT_OK,
+  PROOF,
+  proven,
+  run,
+  SECOND,
+  specOf,
+  statusAt,
+  T0,
+  verifyResult,
+  windows,
+  workDone,
+  worldOf,
+} from './builders.ts'
+
+/** Reasons that the operator gives without asking the decision. */
+export type Operators = 'ActionRefused' | 'CRDOutdated'
+
+const account = (over: Partial<WorkAccount> = {}): WorkAccount => ({
+  attempt: 1,
+  state: 'Active',
+  failures: 0,
+  ...over,
+})
+export const legacy = (over: Partial<Status> = {}): Status =>
+  clean({ ...statusAt('Legacy', { epoch: 1 }), fence: undefined, ...over })
+export const canary = (over: Partial<Status> = {}): Status =>
+  statusAt('DualWrite', { percent: 10, from: ['Legacy', 0], over })
+export const dual = (over: Partial<Status> = {}): Status =>
+  statusAt('DualWrite', { over: { evidence: proven('verifiedTarget'), ...over } })
+const inputs = run(legacy(), worldOf(legacy())).status.work?.['preflight']?.inputs ?? ''
+export const preflight: Status['preflight'] = { ...PROOF, inputs }
+export const done: Partial<Status> = {
+  soakLengthMs: 48 * HOUR,
+  soakEndsAt: isoTime(T0 + SECOND),
+  soakCountedThrough: isoTime(T0 + SECOND),
+  convergedAt: isoTime(T0),
+}
+const fence = (status: Status): Status => ({ ...status, fence: status.epoch })
+export const unknown = { known: false, reason: 'x', message: 'no' } as const
+export const redisAway = (reason: string): Decision =>
+  run(canary(), observe({ redis: { known: false, reason, message: 'no' } }))
+export const to = (targetPhase: SpecInput['targetPhase'], over: Partial<SpecInput> = {}) => ({
+  spec: specOf({ targetPhase, ...over }),
+})
+const pods = (...list: ReturnType<typeof pod>[]): Partial<Observations> => ({ pods: { known: true, value: list } })
+const reverted = (over: Partial<Status> = {}) =>
+  run(
+    canary(over),
+    worldOf(canary(), {
+      configMap: { known: true, value: { exists: true, immutable: false, foreignManager: 'helm' } },
+    }),
+  )
+
+/** One situation for each reason that the decision can give. */
+export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>> = {
+  Aborted: () =>
+    run(
+      canary({ convergedAt: undefined, soakEndsAt: undefined }),
+      worldOf(canary(), {}, { members: [member('a', { epoch: 4, hash: '' })] }),
+      to('Legacy'),
+    ),
+  Adopted: () => run(undefined, worldOf(canary())),
+  BackfillComplete: () => {
+    const reads = statusAt('ReadRouting', { percent: 50, over: { evidence: proven(), work: { backfill: account() } } })
+    return run(reads, worldOf(reads, { work: [workDone('ai-jobs-backfill-1', BACKFILL_OK)] }), to('ReadRouting'))
+  },
+  BackfillRunning: () => {
+    const last = statusAt('BackfillVerify', { over: { evidence: proven(), fence: 5 } })
+    return run(last, worldOf(last), to('BackfillVerify'))
+  },
+  CheckError: () => run(canary(), worldOf(canary(), { latest: [measure('Error')] })),
+  CheckFailed: () =>
+    run(canary(), worldOf(canary(), { windows: windows(T0 + SECOND, ['Fail', 'Fail', 'Fail', 'Fail']) })),
+  CheckFailing: () => run(canary(), worldOf(canary(), { latest: [measure('Fail')] })),
+  CheckInconclusive: () => run(canary(), worldOf(canary(), { latest: [measure('Inconclusive')] })),
+  ChecksDisabled: () => run(canary(), worldOf(canary()), to('DualWrite', { slo: { disabled: true } })),
+  ChecksPass: () => run(canary(), worldOf(canary())),
+  ChecksPending: () => run(canary(), worldOf(canary(), { latest: [] })),
+  ConfigMapContested: () => reverted({ reverts: { count: 2, at: isoTime(T0 + 40 * SECOND), manager: 'helm' } }),
+  ConfigMapImmutable: () =>
+    run(canary(), worldOf(canary(), { configMap: { known: true, value: { exists: true, immutable: true } } })),
+  ConfigMapReverted: () => reverted(),
+  ConfigMapUnknown: () => run(canary(), worldOf(canary(), { configMap: unknown })),
+  Converged: () => run(canary(), worldOf(canary())),
+  EvidenceVoid: () => run(dual(), worldOf(dual(), {}, { lineage: 'other' })),
+  FirstPublished: () => run(undefined, observe()),
+  ForeignWriters: () =>
+    run(
+      dual(done),
+      worldOf(dual(done), {}, { writers: { known: true, value: ['user=cron addr=10.0.0.9'] } }),
+      to('ReadRouting'),
+    ),
+  IllegalIds: () => {
+    const ready = legacy({ preflight })
+    const illegalIds = { count: 7, ageMs: MINUTE, example: 'report:1', member: 'm-a' }
+    return run(ready, worldOf(ready, {}, { illegalIds }))
+  },
+  InvalidSpec: () =>
+    run(undefined, observe(), { spec: specOf({ keys: { legacy: 'a:{job_id}', target: 'a:{job_id}{w}' } }) }),
+  JobFailed: () => {
+    const held = dual({
+      evidence: proven(),
+      work: { verify: account({ state: 'Held', direction: 'TargetToLegacy', failures: 5, reason: 'JobFailed' }) },
+    })
+    return run(held, worldOf(held))
+  },
+  JobRetry: () => {
+    const lost = dual({ evidence: proven(), work: { verify: account({ direction: 'TargetToLegacy' }) } })
+    return run(lost, worldOf(lost))
+  },
+  MembersBehind: () =>
+    run(canary({ convergedAt: undefined }), worldOf(canary(), {}, { members: [member('a', { epoch: 4, hash: 'x' })] })),
+  NoMembers: () => {
+    const alone = legacy({ templates: undefined, convergedAt: undefined })
+    return run(alone, worldOf(alone, pods(), { members: [] }))
+  },
+  NotPaused: () => run(canary(), worldOf(canary())),
+  NotStarted: () => run(canary(), worldOf(canary())),
+  Paused: () => run(canary(), worldOf(canary()), to('DualWrite', { paused: true })),
+  PodsJoining: () => run(canary(), worldOf(canary(), pods(pod('a'), pod('b', { startedAt: T0 })))),
+  PodsLapsed: () => run(canary(), worldOf(canary(), {}, { members: [member('a')] })),
+  PodsUnknown: () => run(canary(), worldOf(canary(), { pods: unknown })),
+  PreflightBlocked: () => {
+    const running = legacy({ work: { preflight: account({ inputs }) } })
+    const blocked = { ...PREFLIGHT_OK, blockers: [{ reason: 'NoEviction', message: 'allkeys-lru' }] }
+    return run(running, worldOf(running, { work: [workDone('ai-jobs-preflight-1', blocked)] }))
+  },
+  PreflightPassed: () => {
+    const running = legacy({ work: { preflight: account({ inputs }) } })
+    return run(running, worldOf(running, { work: [workDone('ai-jobs-preflight-1', PREFLIGHT_OK)] }))
+  },
+  PreflightRunning: () => run(legacy(), worldOf(legacy())),
+  Publishing: () => run(undefined, observe()),
+  PurgeRunning: () => {
+    const ready = legacy({ preflight })
+    return run(ready, worldOf(ready), { annotations: { 'keyshift.dev/purge': '1' } })
+  },
+  Purged: () => {
+    const running = legacy({ preflight, work: { purge: account({ inputs: '1' }) } })
+    const work = [workDone('ai-jobs-purge-1', { kind: 'purge', deleted: 2 })]
+    return run(running, worldOf(running, { work }), { annotations: { 'keyshift.dev/purge': '1' } })
+  },
+  RaisingFence: () => run(legacy({ preflight }), worldOf(legacy({ preflight }))),
+  RedisAuthFailed: () => redisAway('RedisAuthFailed'),
+  RedisNotPrimary: () => redisAway('RedisNotPrimary'),
+  RedisRefused: () => redisAway('RedisRefused'),
+  RedisUnreachable: () => redisAway('a reason that nobody knows'),
+  Redocumented: () => {
+    const fenced = fence(canary())
+    const keys = { legacy: 'ai:job:{job_id}', target: 'ai:job:{workspace_id}:{job_id}', queues: [{ key: 'q' }] }
+    return run(fenced, worldOf(fenced), to('DualWrite', { keys }))
+  },
+  SecretMissing: () => redisAway('SecretMissing'),
+  SecretUnreadable: () => redisAway('SecretUnreadable'),
+  Soaking: () => run(canary(), worldOf(canary())),
+  StateConflict: () => run(canary(), worldOf(canary(), {}, { fence: 9 })),
+  StepDue: () => run(legacy({ preflight }), worldOf(legacy({ preflight }), { live: false })),
+  StepTaken: () => run(fence(legacy({ preflight })), worldOf(fence(legacy({ preflight })))),
+  SteppedBack: () => run(fence(canary()), worldOf(fence(canary())), to('Legacy')),
+  SteppingBack: () =>
+    run(
+      fence(canary()),
+      worldOf(fence(canary()), {}, { members: [member('a', { epoch: 4, hash: 'x' })] }),
+      to('Legacy'),
+    ),
+  TargetReached: () => run(canary(done), worldOf(canary(done)), to('DualWrite', { canaryPercentage: 10 })),
+  UnawarePod: () => run(canary(), worldOf(canary(), pods(pod('a'), pod('old', { template: 't0' })))),
+  Unlatched: () => {
+    const failed: Status['failed'] = {
+      phase: 'DualWrite',
+      step: 0,
+      generation: 1,
+      reason: 'CheckFailed',
+      message: 'x',
+      at: isoTime(T0),
+      destination: 'DualWrite',
+      targetPhase: 'ReadRouting',
+      canaryPercentage: 100,
+    }
+    return run(canary({ failed }), worldOf(canary()))
+  },
+  Verified: () => run(dual(), worldOf(dual())),
+  VerifyFailed: () => {
+    const running = dual({ evidence: proven(), work: { verify: account({ direction: 'TargetToLegacy' }) } })
+    return run(running, worldOf(running, { work: [workDone('ai-jobs-verify-1', verifyResult({ orphan: 1 }))] }))
+  },
+  VerifyRunning: () => run(dual({ evidence: proven() }), worldOf(dual({ evidence: proven() }))),
+  WorkloadMissing: () => run(legacy(), worldOf(legacy(), { missingWorkloads: ['Deployment/api'] })),
+  WritersUnknown: () =>
+    run(
+      dual(done),
+      worldOf(dual(done), {}, { writers: { ...unknown, message: 'a proxy hides them' } }),
+      to('ReadRouting'),
+    ),
+}
