@@ -72,7 +72,7 @@ export function crdYaml(): string {
             column('SLO', 'string', condition('SLOHealthy')),
             column('Ready', 'string', condition('Ready')),
             column('Age', 'date', '.metadata.creationTimestamp'),
-            column('Message', 'string', '.status.message', { priority: 1 }),
+            column('Awaits', 'string', '.status.awaits', { priority: 1 }),
           ],
           schema: {
             openAPIV3Schema: {

@@ -50,3 +50,8 @@ test.each(names)('kubectl describe of a resource with %s: status begins with wha
   expect(first).toContain(action)
   expect(page).toContain(`| \`${ready?.reason}\` | ${meaning.replaceAll('|', '\\|')} |`)
 })
+
+test('kubectl get -o wide shows it too', async () => {
+  const text = await plane.kubectl(['get', 'jkm', 'podsjoining', '-o', 'wide', '--no-headers'])
+  expect(text).toContain(REASONS.PodsJoining.action)
+})
