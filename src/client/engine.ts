@@ -19,13 +19,16 @@ export interface Operation {
   readonly workspaceId: string | undefined
   /** Reads may be repeated after `UnknownOutcome` and end at once on abort. */
   readonly read: boolean
+  /** A write whose answer Redis keeps under an operation id: a repeat gets that answer, so it is repeated as reads are. */
+  readonly remembered?: boolean
   /** Sends the one script of this operation, as `routing` has it. */
   readonly send: (routing: Routing, connection: Connection, options: CallOptions) => Promise<Answer>
 }
 
 /**
  * Runs operations: each try is one script under one routing. What was surely not done is tried again until the deadline:
- * no connection, a stale epoch (after reading the routing file again), a server that refuses for the moment.
+ * no connection, a stale epoch (after reading the routing file again), a server that refuses for the moment. What may have
+ * been done is tried again where that is safe: reads, and writes with an operation id.
  */
 export class Engine {
   readonly #connection: Connection
@@ -119,7 +122,7 @@ export class Engine {
 function repeatable(error: KeyshiftError, op: Operation): boolean {
   if (error instanceof NotReady) return true
   if (error instanceof Refused) return PASSING.has(error.redisCode)
-  return error instanceof UnknownOutcome && op.read
+  return error instanceof UnknownOutcome && (op.read || op.remembered === true)
 }
 
 // What went wrong on our side of the call, as against what the caller asked for.

@@ -78,6 +78,7 @@ async function attempt(
       name,
       workspaceId,
       read: false,
+      remembered: options.operationId !== undefined,
       // async: what it throws rejects.
       send: async (routing, connection, o) =>
         send(routing, connection, jobCall(context, routing, workspaceId, jobId, options.operationId), o),

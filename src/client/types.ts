@@ -74,7 +74,10 @@ export interface OperationOptions {
 }
 
 export interface WriteOptions extends OperationOptions {
-  /** Makes a repeated call safe: a second one with the same id, job and operation gets the first one's answer. */
+  /**
+   * Makes a repeated call safe: a second one with the same id, job and operation gets the first one's answer. The client
+   * itself repeats a call with an id whose outcome is unknown, until its deadline.
+   */
   readonly operationId?: string
 }
 

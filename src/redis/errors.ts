@@ -11,7 +11,7 @@ export class KeyshiftError extends Error {
 /**
  * The command may have been sent and its answer is not known: the socket was cut, the deadline passed, or the answer
  * could not be trusted. It took effect once or not at all. Do not repeat a write blindly: read first, or give every try
- * the same `operationId`. Reads may be repeated.
+ * the same `operationId` (then the client has repeated it until the deadline already). Reads may be repeated.
  */
 export class UnknownOutcome extends KeyshiftError {
   constructor(message: string, options?: { cause?: unknown }) {
