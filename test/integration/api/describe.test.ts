@@ -52,6 +52,6 @@ test.each(names)('kubectl describe of a resource with %s: status begins with wha
 })
 
 test('kubectl get -o wide shows it too', async () => {
-  const text = await plane.kubectl(['get', 'jkm', 'podsjoining', '-o', 'wide', '--no-headers'])
-  expect(text).toContain(REASONS.PodsJoining.action)
+  const text = await plane.kubectl(['get', 'jkm', 'soaking', '-o', 'wide', '--no-headers'])
+  expect(text).toContain(REASONS.Soaking.action)
 })
