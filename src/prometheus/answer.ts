@@ -112,14 +112,17 @@ export function notPrometheus(text: string): Failed {
     : text.trim() === ''
       ? 'an empty body'
       : 'something that is no Prometheus JSON'
-  const words = text
-    .replace(/<[^>]*>/g, ' ')
-    .trim()
-    .slice(0, 80)
+  const words = readableWords(text)
   return failed(
     'NotPrometheus',
     `the address answers with ${what}${words === '' ? '' : ` ("${words}")`}: check slo.prometheus.address, it is the base URL without /api`,
   )
+}
+
+/** The first words of a body for a message, tags taken out. */
+export function readableWords(text: string): string {
+  const plain = text.slice(0, 2000).replace(/<[^>]*>/g, ' ')
+  return plain.replace(/\s+/g, ' ').trim().slice(0, 80)
 }
 
 function wrongType(resultType: string): Failed {

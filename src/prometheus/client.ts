@@ -3,19 +3,22 @@ import {
   notPrometheus,
   parseInstant,
   parseRange,
+  readableWords,
   readError,
   type Failed,
   type InstantAnswer,
   type RangeAnswer,
 } from './answer.ts'
+import { Bearer, type BearerToken, type Credential } from './bearer.ts'
+import { describe } from './describe.ts'
 
+export type { BearerToken } from './bearer.ts'
 export type { Failed, Failure, InstantAnswer, Labels, RangeAnswer, Sample, Series } from './answer.ts'
 
 export interface PrometheusOptions {
   /** Base URL, with a path prefix if there is one, for example `https://thanos.example/prom`. */
   readonly address: string
-  /** Asked for each request; `refused: true` when the last token got a 401 or 403. Rejects where it cannot be read. */
-  readonly token?: ((refused: boolean) => Promise<string | undefined>) | undefined
+  readonly token?: BearerToken | undefined
   /** Limit of one query, answer included, ms. Default 10 000. */
   readonly timeoutMs?: number
   /** Longest answer read, bytes. Default 16 MiB. */
@@ -44,74 +47,89 @@ export interface PrometheusClient {
 export const MAX_POINTS = 11_000
 const MAX_RETRY_AFTER_MS = 5 * 60_000
 
+interface Answer {
+  readonly kind: 'answer'
+  readonly response: Response
+  readonly text: string
+}
+
 export function createPrometheusClient(options: PrometheusOptions): PrometheusClient {
   const { address, token, timeoutMs = 10_000, maxBytes = 16 * 1024 * 1024 } = options
   const request = options.fetch ?? fetch
   const monotonic = options.monotonic ?? (() => performance.now())
   const base = address.replace(/\/+$/, '')
+  const bearer = token === undefined ? undefined : new Bearer(token, monotonic)
   let notBefore = -Infinity
-  let refused = false
 
   async function ask(path: string, form: Record<string, string>, signal?: AbortSignal): Promise<string | Failed> {
     const wait = notBefore - monotonic()
     if (wait > 0)
-      return failed('Unavailable', `Prometheus asked to wait ${Math.ceil(wait / 1000)} s more (Retry-After)`)
-    const authorization = await bearer()
-    if (typeof authorization !== 'object') return failed('Refused', authorization)
+      return failed(
+        'Unavailable',
+        `Prometheus asked to be left alone for ${Math.ceil(wait / 1000)} s more (Retry-After)`,
+      )
+    const first = await bearer?.get()
+    const answer = await send(path, form, first, signal)
+    if (!isRefusal(answer) || bearer === undefined || first?.kind !== 'token') return judgeAnswer(answer)
+    // It may have been rotated since it was read: no window shall be lost to that.
+    const second = await bearer.getAfterRefusal(first.value)
+    if (second.kind === 'token' && second.value === first.value) return judgeAnswer(answer)
+    return judgeAnswer(await send(path, form, second, signal))
+  }
+
+  async function send(
+    path: string,
+    form: Record<string, string>,
+    credential: Credential | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Answer | Failed> {
+    if (credential?.kind === 'failed') return credential
     const timeout = AbortSignal.timeout(timeoutMs)
     try {
       const response = await request(`${base}/api/v1/${path}`, {
         method: 'POST',
         // Thanos answers from the stores it has unless told that a part is not enough.
         body: new URLSearchParams({ ...form, partial_response: 'false', timeout: `${Math.ceil(timeoutMs / 1000)}s` }),
-        headers: { accept: 'application/json', ...authorization },
+        headers: {
+          accept: 'application/json',
+          ...(credential === undefined ? {} : { authorization: `Bearer ${credential.value}` }),
+        },
         // A login page behind a redirect is no Prometheus, and a token must not follow it.
         redirect: 'manual',
         signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
       })
       const text = await readBounded(response, maxBytes)
-      if (text === undefined) return failed('TooLarge', `the answer is longer than ${maxBytes} bytes: aggregate more`)
-      refused = response.status === 401 || response.status === 403
-      return response.ok ? text : judgeStatus(response, text)
+      if (text === undefined)
+        return failed('TooLarge', `the answer is longer than ${maxBytes} bytes: aggregate more in the query`)
+      return { kind: 'answer', response, text }
     } catch (error) {
-      const what = timeout.aborted ? `no answer within ${timeoutMs} ms` : describe(error)
-      return failed('Unreachable', `${base}: ${what}`)
+      const what = timeout.aborted ? `no whole answer within ${timeoutMs} ms` : describe(error)
+      return failed('Unreachable', `${base} cannot be reached: ${what}; check slo.prometheus.address and that it runs`)
     }
   }
 
-  /** The header, or why there is none. */
-  async function bearer(): Promise<Record<string, string> | string> {
-    if (token === undefined) return {}
-    try {
-      const value = (await token(refused))?.trim()
-      return value === undefined || value === '' ? {} : { authorization: `Bearer ${value}` }
-    } catch (error) {
-      return `the bearer token cannot be read: ${describe(error)}`
-    }
-  }
-
-  function judgeStatus(response: Response, text: string): Failed {
+  function judgeAnswer(answer: Answer | Failed): string | Failed {
+    if (answer.kind === 'failed') return answer
+    const { response, text } = answer
+    if (response.ok) return text
     const { status } = response
     const said = readError(text)
     if (status === 400 || status === 422) {
       return said === undefined ? notPrometheus(text) : failed('BadQuery', `Prometheus refuses the query: ${said}`)
     }
-    if (status === 401 || status === 403) {
-      const whose =
-        token === undefined ? 'it asks for a token: set slo.prometheus.bearerTokenSecretRef' : 'check the token'
-      return failed('Refused', `Prometheus answers ${status}: ${whose}`)
-    }
+    if (isRefusal(answer)) return failed('Refused', `Prometheus answers ${status}: ${whoseFault(status, token)}`)
     if (status >= 300 && status < 400) {
       const to = response.headers.get('location') ?? 'another address'
       return failed(
         'NotPrometheus',
-        `the address answers ${status} and points to ${to}: give the address of Prometheus`,
+        `the address answers ${status} and points to ${to}: give the address of Prometheus itself in slo.prometheus.address`,
       )
     }
     if (status === 404) return notPrometheus(`404: ${text}`)
-    const wait = retryAfterMs(response.headers.get('retry-after'))
+    const wait = retryAfterMs(response.headers)
     if (wait !== undefined) notBefore = monotonic() + wait
-    return failed('Unavailable', `Prometheus answers ${status}: ${said ?? text.slice(0, 100)}`)
+    const words = said ?? (readableWords(text) || 'nothing else')
+    return failed('Unavailable', `Prometheus answers ${status}: ${words}; it is asked again by itself`)
   }
 
   return {
@@ -144,14 +162,22 @@ async function readBounded(response: Response, max: number): Promise<string | un
   return text + decoder.decode()
 }
 
-function retryAfterMs(header: string | null): number | undefined {
-  const wait = header === null ? NaN : Number(header) * 1000
-  return Number.isFinite(wait) && wait > 0 ? Math.min(wait, MAX_RETRY_AFTER_MS) : undefined
+/** In seconds or as a date, against the server's own clock; bounded: a server may not silence the checks for a night. */
+function retryAfterMs(headers: Headers): number | undefined {
+  const header = headers.get('retry-after') ?? ''
+  const wait = /^[0-9]+$/.test(header)
+    ? Number(header) * 1000
+    : Date.parse(header) - Date.parse(headers.get('date') ?? '')
+  return wait > 0 ? Math.min(wait, MAX_RETRY_AFTER_MS) : undefined
 }
 
-/** fetch hides the reason in the cause. */
-function describe(error: unknown): string {
-  const { message, cause } = error as { message?: string; cause?: { code?: string; message?: string } }
-  if (cause === undefined) return message ?? String(error)
-  return [cause.code, cause.message].filter(Boolean).join(' ')
+function isRefusal(answer: Answer | Failed): boolean {
+  return answer.kind === 'answer' && (answer.response.status === 401 || answer.response.status === 403)
+}
+
+function whoseFault(status: number, token: BearerToken | undefined): string {
+  if (token === undefined) return 'it asks for a token: set slo.prometheus.bearerTokenSecretRef'
+  return status === 401
+    ? `it refuses the bearer token of ${token.source}: put a valid one there, it is read again by itself`
+    : `the bearer token of ${token.source} has no right to query: give its owner that right`
 }

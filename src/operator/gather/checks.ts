@@ -91,15 +91,20 @@ export class Checks {
       address: resolvePrometheus(prometheus.address, namespace),
       ...(secret === undefined
         ? {}
-        : { token: (refused: boolean) => this.#token(namespace, secret.name, secret.key, refused) }),
+        : {
+            token: {
+              source: `Secret ${secret.name}, key "${secret.key}", in namespace ${namespace}`,
+              read: (fresh: boolean) => this.#token(namespace, secret.name, secret.key, fresh),
+            },
+          }),
       ...(this.#options.fetch === undefined ? {} : { fetch: this.#options.fetch }),
     })
     running.client = { key, client }
     return client
   }
 
-  async #token(namespace: string, name: string, key: string, refused: boolean): Promise<string> {
-    const value = (await this.#options.secrets.read(namespace, name, refused)).get(key)
+  async #token(namespace: string, name: string, key: string, fresh: boolean): Promise<string> {
+    const value = (await this.#options.secrets.read(namespace, name, fresh)).get(key)
     if (value === undefined)
       throw new SecretMissing(`Secret ${name} in namespace ${namespace} has no key "${key}": add it`)
     return value

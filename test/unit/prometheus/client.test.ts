@@ -1,4 +1,5 @@
-import { createPrometheusClient, type PrometheusOptions } from '../../../src/prometheus/client.ts'
+import { gzipSync } from 'node:zlib'
+import { createPrometheusClient, type BearerToken, type PrometheusOptions } from '../../../src/prometheus/client.ts'
 import { matrix, startFakePrometheus, vector, type FakePrometheus } from './fake-prometheus.ts'
 
 let fake: FakePrometheus
@@ -33,37 +34,118 @@ describe('what is asked', () => {
     expect(fake.asked[0]?.form.get('step')).toBe('30.000')
   })
 
-  it('carries the token, asked for each time and told when the last one was refused (O2)', async () => {
-    const refusals: boolean[] = []
-    const asking = client({
-      token: async (refused) => {
-        refusals.push(refused)
-        return refused ? 'new\n' : 'old'
-      },
-    })
-    fake.answer((asked, response) => {
-      response.writeHead(asked.headers.authorization === 'Bearer new' ? 200 : 401)
-      response.end(vector([]))
-    })
-    expect(await asking.query('up', 0)).toMatchObject({ kind: 'failed', failure: 'Refused' })
-    expect(await asking.query('up', 0)).toMatchObject({ kind: 'vector' })
-    expect(refusals).toEqual([false, true])
-  })
-
-  it('is not sent while the server wants to be left alone (Retry-After)', async () => {
+  const calls: readonly (readonly [string, number, Record<string, string>, number])[] = [
+    ['in seconds', 429, { 'retry-after': '20' }, 20],
+    [
+      'as a date, by the clock of the server',
+      503,
+      { date: 'Wed, 01 Jan 2020 00:00:00 GMT', 'retry-after': 'Wed, 01 Jan 2020 00:00:20 GMT' },
+      20,
+    ],
+    ['for a day, which is cut to five minutes', 429, { 'retry-after': '86400' }, 300],
+  ]
+  it.each(calls)('is not sent while the server wants to be left alone %s', async (_, status, headers, seconds) => {
     let now = 0
     const asking = client({ monotonic: () => now })
-    answerWith(429, 'slow down', { 'retry-after': '20' })
+    answerWith(status, 'slow down', headers)
     await asking.query('up', 0)
     answerWith(200, vector([]))
-    now = 19_000
+    now = seconds * 1000 - 1000
     expect(await asking.query('up', 0)).toMatchObject({
       failure: 'Unavailable',
-      message: expect.stringMatching(/1 s more/) as string,
+      message: expect.stringMatching(/left alone for 1 s more/) as string,
     })
-    now = 21_000
+    now += 2000
     expect(await asking.query('up', 0)).toMatchObject({ kind: 'vector' })
     expect(fake.asked).toHaveLength(2)
+  })
+
+  it.each(['', 'soon', '-5', 'Wed, 01 Jan 2020 00:00:00 GMT'])('is sent again after Retry-After: %j', async (value) => {
+    const asking = client({ monotonic: () => 0 })
+    answerWith(429, 'slow down', { 'retry-after': value })
+    await asking.query('up', 0)
+    answerWith(200, vector([]))
+    expect(await asking.query('up', 0)).toMatchObject({ kind: 'vector' })
+  })
+})
+
+describe('the bearer token (O2)', () => {
+  let [cached, stored] = ['old', 'old']
+  let freshReads = 0
+  let now = 0
+  const token: BearerToken = {
+    source: 'Secret prom, key "token"',
+    async read(fresh) {
+      if (fresh) {
+        freshReads += 1
+        cached = stored
+      }
+      return cached
+    },
+  }
+  const asking = () => client({ token, monotonic: () => now })
+  beforeEach(() => {
+    ;[cached, stored, freshReads, now] = ['old', 'old', 0, 0]
+  })
+  const accept = (valid: string, status = 401) =>
+    fake.answer((asked, response) => {
+      response.writeHead(asked.headers.authorization === `Bearer ${valid}` ? 200 : status)
+      response.end(vector([]))
+    })
+
+  it('rotated since it was read costs no query', async () => {
+    accept('new')
+    stored = 'new\n'
+    const querying = asking()
+    const answers = await Promise.all(Array.from({ length: 4 }, () => querying.query('up', 0)))
+    expect(answers.map(({ kind }) => kind)).toEqual(['vector', 'vector', 'vector', 'vector'])
+    expect(freshReads).toBe(1)
+  })
+
+  it.each([
+    [401, /401: it refuses the bearer token of Secret prom, key "token": put a valid one there/],
+    [403, /403: the bearer token of Secret prom, key "token" has no right to query/],
+  ])('that stays refused with %s is named, and read past the caches now and then only', async (status, message) => {
+    accept('another', status)
+    const querying = asking()
+    for (let i = 0; i < 10; i += 1) {
+      expect(await querying.query('up', 0)).toMatchObject({
+        failure: 'Refused',
+        message: expect.stringMatching(message) as string,
+      })
+      now += 1000
+    }
+    expect(freshReads).toBe(2)
+    stored = 'another'
+    now += 5000
+    expect(await querying.query('up', 0)).toMatchObject({ kind: 'vector' })
+  })
+
+  it.each([
+    ['holds what no header can carry', 'secret\u2026', /characters that no header can carry/],
+    ['has two lines', 'secret\nsecret', /characters that no header can carry/],
+    ['is empty', ' \n', /is empty/],
+  ])('that %s is not sent and not shown', async (_, value, message) => {
+    cached = value
+    const answer = await asking().query('up', 0)
+    expect(answer).toMatchObject({ failure: 'Refused', message: expect.stringMatching(message) as string })
+    expect(JSON.stringify(answer)).not.toContain('secret')
+    expect(fake.asked).toHaveLength(0)
+  })
+
+  it('that cannot be read says whose it is', async () => {
+    const broken = { source: 'Secret prom', read: () => Promise.reject(new Error('it does not exist')) }
+    expect(await client({ token: broken }).query('q', 0)).toMatchObject({
+      failure: 'Refused',
+      message: 'the bearer token of Secret prom cannot be read: it does not exist',
+    })
+    expect(fake.asked).toHaveLength(0)
+  })
+
+  it('does not follow a redirect', async () => {
+    answerWith(307, '', { location: `${fake.url}/elsewhere` })
+    expect(await asking().query('q', 0)).toMatchObject({ failure: 'NotPrometheus' })
+    expect(fake.asked.map(({ path }) => path)).toEqual(['/api/v1/query'])
   })
 })
 
@@ -197,21 +279,39 @@ describe('what goes wrong is data', () => {
     fake.answer(() => undefined)
     expect(await client({ timeoutMs: 50 }).query('q', 0)).toMatchObject({
       failure: 'Unreachable',
-      message: expect.stringMatching(/no answer within 50 ms/) as string,
+      message: expect.stringMatching(/no whole answer within 50 ms/) as string,
     })
+  })
+
+  it('a body that comes in drops', async () => {
+    fake.answer((_, response) => {
+      const drip = setInterval(() => response.write(' '), 5)
+      response.on('close', () => clearInterval(drip))
+    })
+    expect(await client({ timeoutMs: 100 }).query('q', 0)).toMatchObject({
+      failure: 'Unreachable',
+      message: expect.stringMatching(/no whole answer within 100 ms/) as string,
+    })
+  })
+
+  it('a connection cut in the middle of the body', async () => {
+    fake.answer((_, response) => {
+      response.writeHead(200, { 'content-length': '1000' })
+      response.write('{"status":"succ', () => response.destroy())
+    })
+    expect(await client().query('q', 0)).toMatchObject({ failure: 'Unreachable' })
+  })
+
+  it('an answer that is small only while it is packed', async () => {
+    fake.answer((_, response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip' })
+      response.end(gzipSync(Buffer.alloc(5_000_000, ' ')))
+    })
+    expect(await client({ maxBytes: 1_000_000 }).query('q', 0)).toMatchObject({ failure: 'TooLarge' })
   })
 
   it('an answer longer than what is read', async () => {
     answerWith(200, vector(Array.from({ length: 100 }, (_, i) => [{ w: String(i) }, '1'] as const)))
     expect(await client({ maxBytes: 1000 }).query('q', 0)).toMatchObject({ failure: 'TooLarge' })
-  })
-
-  it('a token that cannot be read, which says whose it is', async () => {
-    const asking = client({ token: () => Promise.reject(new Error('Secret prom does not exist')) })
-    expect(await asking.query('q', 0)).toMatchObject({
-      failure: 'Refused',
-      message: expect.stringMatching(/bearer token .* Secret prom/) as string,
-    })
-    expect(fake.asked).toHaveLength(0)
   })
 })
