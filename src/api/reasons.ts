@@ -137,11 +137,32 @@ export const REASONS = {
     meaning: 'Redis refused the credentials.',
     action: 'Correct the Secret of redis.credentialsSecretRef.',
   },
+  RedisBusy: {
+    meaning: 'A long script that is not of Keyshift holds Redis. Nothing is changed meanwhile.',
+    action: 'Wait, or end that script with SCRIPT KILL.',
+  },
+  RedisCannotSave: {
+    meaning: 'Redis refuses writes because it cannot write its snapshot or AOF (MISCONF).',
+    action: 'See the log of Redis and its disk.',
+  },
+  RedisLoading: { meaning: 'Redis loads its data after a restart. Nothing is changed meanwhile.', action: 'Wait.' },
   RedisNotPrimary: {
     meaning: 'The Redis at redis.address is a replica.',
     action: 'Point redis.address at the primary.',
   },
-  RedisRefused: { meaning: 'Redis refused a command.', action: 'See the message; check the ACL of the operator.' },
+  RedisRefused: { meaning: 'Redis refused a command.', action: 'See the message.' },
+  RedisRightsMissing: {
+    meaning: 'A Redis user lacks rights.',
+    action: 'Grant what the message names; docs/redis-users.md has all rights of each user.',
+  },
+  RedisTooFewReplicas: {
+    meaning: 'Redis refuses writes because fewer replicas are connected than min-replicas-to-write.',
+    action: 'Bring the replicas back, or lower min-replicas-to-write.',
+  },
+  RedisTooManyClients: {
+    meaning: 'Redis takes no more connections.',
+    action: 'Raise maxclients, or close connections.',
+  },
   RedisUnreachable: {
     meaning: 'Redis cannot be reached. Nothing is changed meanwhile.',
     action: 'Check redis.address, the network and Redis.',

@@ -43,7 +43,8 @@ export class StaleEpoch extends KeyshiftError {
 /**
  * Redis refused the command before it changed anything. `redisCode` is its code: OOM, NOREPLICAS, MISCONF (retry later),
  * READONLY, LOADING, MASTERDOWN, BUSY, NOAUTH (retry: the connection finds the primary again), NOPERM (the ACL user lacks
- * the right that the message names: retrying does not help), or another for plain commands.
+ * the right that the message names: retrying does not help), MAXCLIENTS (ours: it takes no more connections), or another for
+ * plain commands.
  */
 export class Refused extends KeyshiftError {
   readonly redisCode: string
@@ -85,8 +86,9 @@ const REFUSED_BEFORE_START = new Set([
   'NOSCRIPT',
 ])
 
-/** The code of a Redis error reply: its first word. */
+/** The code of a Redis error reply: its first word, and one of ours where Redis has none. */
 export function replyCode(error: Error): string {
+  if (/max number of clients/.test(error.message)) return 'MAXCLIENTS'
   return /^-?([A-Z][A-Z0-9]*)\b/.exec(error.message)?.[1] ?? 'ERR'
 }
 

@@ -161,7 +161,7 @@ async function handshake(session: Session, options: SessionOptions, credentials:
   if (options.address.db !== 0) await ask(['SELECT', options.address.db])
   // A proxy may refuse names; the connection is as good without.
   await ask(['CLIENT', 'SETNAME', options.name]).catch((error: unknown) => {
-    if (!(error instanceof Refused) || error.redisCode === 'NOAUTH') throw noAuth(error)
+    if (!(error instanceof Refused) || ['NOAUTH', 'MAXCLIENTS'].includes(error.redisCode)) throw noAuth(error)
   })
   const role = await readRole(ask)
   if (role !== 'master') throw new NotPrimary(formatRedisAddress(options.address), role)
@@ -174,6 +174,7 @@ async function logIn(ask: (args: readonly [string, ...RedisArg[]]) => Promise<un
     if (!(error instanceof Refused)) throw error
     if (error.message.includes('without any password configured') || error.message.includes('no password is set'))
       return
+    if (error.redisCode !== 'WRONGPASS' && !/invalid (username-)?password/i.test(error.message)) throw error
     const hint = /[\r\n]$/.test(c.password)
       ? ': the password ends with a newline (make the Secret with printf or --from-literal, not echo)'
       : ''
@@ -195,6 +196,11 @@ async function readRole(ask: (args: readonly [string, ...RedisArg[]]) => Promise
   } catch (error) {
     if (!(error instanceof Refused) || replyCode(error) !== 'NOPERM') throw noAuth(error)
   }
-  const role = (await ask(['ROLE'])) as unknown[]
-  return String(role[0])
+  try {
+    const role = (await ask(['ROLE'])) as unknown[]
+    return String(role[0])
+  } catch (error) {
+    if (!(error instanceof Refused) || replyCode(error) !== 'NOPERM') throw error
+    throw new Refused('NOPERM', 'the Redis user may not ask for the role of the server: grant it +info')
+  }
 }

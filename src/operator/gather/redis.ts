@@ -1,12 +1,9 @@
 import { keysOf, type JobKeyMigration } from '../../api/resource.ts'
 import type { Known, RecordObservation, RedisObservation, WorkObservation } from '../../decision/types.ts'
-import { KubeError } from '../../kube/errors.ts'
 import { controlKeys, type RecordFields } from '../../protocol/control-keys.ts'
 import { WORK_KINDS, type WorkResult } from '../../protocol/work.ts'
 import type { Connection } from '../../redis/connection.ts'
 import { readControl, readWork, type ControlSnapshot } from '../../redis/control.ts'
-import { KeyshiftError, NotPrimary, Refused, WrongPassword } from '../../redis/errors.ts'
-import { SecretMissing } from '../secrets.ts'
 import { foreignWriters } from './writers.ts'
 
 /** Limit of each call, waiting for the connection included, ms. */
@@ -108,22 +105,4 @@ function parseJson<T>(text: string | undefined): T | undefined {
   } catch {
     return undefined
   }
-}
-
-/** Why Redis could not be read, as data. Anything else is a fault of the program and is thrown again. */
-export function redisTrouble(error: unknown): {
-  readonly known: false
-  readonly reason: string
-  readonly message: string
-} {
-  const cause = error instanceof Error ? error.cause : undefined
-  for (const one of [error, cause]) {
-    if (one instanceof WrongPassword) return { known: false, reason: 'RedisAuthFailed', message: one.message }
-    if (one instanceof SecretMissing) return { known: false, reason: 'SecretMissing', message: one.message }
-    if (one instanceof NotPrimary) return { known: false, reason: 'RedisNotPrimary', message: one.message }
-    if (one instanceof Refused) return { known: false, reason: 'RedisRefused', message: one.message }
-  }
-  if (error instanceof KubeError) return { known: false, reason: 'SecretUnreadable', message: error.message }
-  if (error instanceof KeyshiftError) return { known: false, reason: 'RedisUnreachable', message: error.message }
-  throw error
 }

@@ -6,7 +6,8 @@ import { Redis } from 'ioredis'
 import { startRedis, type LocalRedis } from '../../../hack/local/redis.ts'
 import type { KubeClient } from '../../../src/kube/client.ts'
 import { execute, type ActionContext, type ExecutorDeps } from '../../../src/operator/execute/execute.ts'
-import { observeRedis, redisTrouble } from '../../../src/operator/gather/redis.ts'
+import { observeRedis } from '../../../src/operator/gather/redis.ts'
+import { redisTrouble } from '../../../src/operator/redis-trouble.ts'
 import { controlKeys, CONNECTION_NAME } from '../../../src/protocol/control-keys.ts'
 import { makeDocument, renderDocument } from '../../../src/protocol/document.ts'
 import { routingState } from '../../../src/protocol/phases.ts'
@@ -112,7 +113,7 @@ describe('a Redis that cannot be read says why', () => {
   it('a user without rights', async () => {
     await admin.acl('SETUSER', 'poor', 'on', '>pw', '~*', '+ping', '+info', '+client|setname')
     expect(await trouble(operator({ username: 'poor', password: 'pw' }))).toMatchObject({
-      reason: 'RedisRefused',
+      reason: 'RedisRightsMissing',
       message: expect.stringMatching(/NOPERM|no permissions/) as string,
     })
   })

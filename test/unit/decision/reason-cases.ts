@@ -156,8 +156,14 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
   },
   RaisingFence: () => run(legacy({ preflight }), worldOf(legacy({ preflight }))),
   RedisAuthFailed: () => redisAway('RedisAuthFailed'),
+  RedisBusy: () => redisAway('RedisBusy'),
+  RedisCannotSave: () => redisAway('RedisCannotSave'),
+  RedisLoading: () => redisAway('RedisLoading'),
   RedisNotPrimary: () => redisAway('RedisNotPrimary'),
   RedisRefused: () => redisAway('RedisRefused'),
+  RedisRightsMissing: () => redisAway('RedisRightsMissing'),
+  RedisTooFewReplicas: () => redisAway('RedisTooFewReplicas'),
+  RedisTooManyClients: () => redisAway('RedisTooManyClients'),
   RedisUnreachable: () => redisAway('a reason that nobody knows'),
   Redocumented: () => {
     const fenced = fence(canary())

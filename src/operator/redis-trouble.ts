@@ -1,0 +1,61 @@
+import type { Reason } from '../api/reasons.ts'
+import { KubeError } from '../kube/errors.ts'
+import { KeyshiftError, NotPrimary, Refused, WrongPassword } from '../redis/errors.ts'
+import { SecretMissing } from './secrets.ts'
+
+export interface RedisTrouble {
+  readonly known: false
+  readonly reason: Reason
+  readonly message: string
+}
+
+/** What a refusal of Redis means, by its code, and what a person does about it. */
+const REFUSALS: Readonly<Partial<Record<string, { readonly reason: Reason; readonly advice: string }>>> = {
+  READONLY: { reason: 'RedisNotPrimary', advice: 'this Redis is no primary: point redis.address at the primary' },
+  MASTERDOWN: { reason: 'RedisNotPrimary', advice: 'this Redis is no primary: point redis.address at the primary' },
+  LOADING: { reason: 'RedisLoading', advice: 'Redis loads its data after a restart: wait' },
+  BUSY: {
+    reason: 'RedisBusy',
+    advice: 'a long script that is not of Keyshift holds Redis: wait, or end it with SCRIPT KILL',
+  },
+  NOREPLICAS: {
+    reason: 'RedisTooFewReplicas',
+    advice: 'Redis has fewer replicas than min-replicas-to-write: bring them back, or lower it',
+  },
+  MISCONF: {
+    reason: 'RedisCannotSave',
+    advice: 'Redis takes no writes because it cannot save its data: see its log and its disk',
+  },
+  MAXCLIENTS: {
+    reason: 'RedisTooManyClients',
+    advice: 'Redis takes no more connections: raise maxclients, or close some',
+  },
+  NOPERM: { reason: 'RedisRightsMissing', advice: 'the Redis user lacks rights: grant those of docs/redis-users.md' },
+  NOAUTH: {
+    reason: 'RedisAuthFailed',
+    advice: 'Redis asks for a password: name its Secret in redis.credentialsSecretRef',
+  },
+}
+
+/** Why Redis could not be read or written, as data. Anything else is a fault of the program and is thrown again. */
+export function redisTrouble(error: unknown): RedisTrouble {
+  const cause = error instanceof Error ? error.cause : undefined
+  for (const one of [error, cause]) {
+    if (one instanceof WrongPassword) return trouble('RedisAuthFailed', one.message)
+    if (one instanceof SecretMissing) return trouble('SecretMissing', one.message)
+    if (one instanceof NotPrimary) return trouble('RedisNotPrimary', one.message)
+    if (one instanceof Refused) return refusal(one)
+  }
+  if (error instanceof KubeError) return trouble('SecretUnreadable', error.message)
+  if (error instanceof KeyshiftError) return trouble('RedisUnreachable', error.message)
+  throw error
+}
+
+function refusal({ redisCode, message }: Refused): RedisTrouble {
+  const known = REFUSALS[redisCode]
+  return known === undefined ? trouble('RedisRefused', message) : trouble(known.reason, `${known.advice} (${message})`)
+}
+
+function trouble(reason: Reason, message: string): RedisTrouble {
+  return { known: false, reason, message }
+}
