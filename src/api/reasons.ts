@@ -171,6 +171,14 @@ export const REASONS = {
     meaning: 'The routing document was published anew because the spec changed what else it says.',
     action: 'Nothing.',
   },
+  RepairRunning: {
+    meaning: 'The target keys are being made equal to the legacy keys.',
+    action: 'Wait; see status.progress.',
+  },
+  Repaired: {
+    meaning: 'The target keys were made equal to the legacy keys; verify runs again.',
+    action: 'See status.repaired; what was taken away stays in Redis for 7 days.',
+  },
   SecretMissing: { meaning: 'A Secret, or a key in it, does not exist.', action: 'Create it.' },
   SecretUnreadable: { meaning: 'A Secret cannot be read.', action: 'See the message; check the Role of the operator.' },
   Soaking: { meaning: 'The step must stay healthy until its soak ends.', action: 'Wait; see status.soakEndsAt.' },
@@ -198,7 +206,8 @@ export const REASONS = {
   Verified: { meaning: 'Verify compared the keys of both schemas and found no difference.', action: 'Nothing.' },
   VerifyFailed: {
     meaning: 'Verify found differences between the schemas.',
-    action: 'Put the keys right, or go back to Legacy and purge; then set the annotation keyshift.dev/retry.',
+    action:
+      'Set the annotation keyshift.dev/repair as the message says; or put the keys right by hand and set keyshift.dev/retry.',
   },
   VerifyRunning: { meaning: 'Verify compares the keys of both schemas.', action: 'Wait; see status.progress.' },
   WorkloadMissing: {

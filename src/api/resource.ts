@@ -15,6 +15,8 @@ export const ANNOTATIONS = {
   retry: `${GROUP}/retry`,
   /** A new value, in phase Legacy, deletes the target keys that an earlier run left. */
   purge: `${GROUP}/purge`,
+  /** A new value, from DualWrite 100 % on, makes the target keys equal to legacy, and verify runs again. */
+  repair: `${GROUP}/repair`,
   /** Epoch to adopt when status and record contradict each other. */
   adopt: `${GROUP}/adopt-epoch`,
 } as const

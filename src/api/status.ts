@@ -156,6 +156,21 @@ export const StatusSchema = z
     purged: text(253)
       .optional()
       .meta({ description: 'Value of the annotation keyshift.dev/purge that was carried out.' }),
+    repaired: z
+      .object({
+        value: text(253).meta({ description: 'Value of the annotation keyshift.dev/repair that was carried out.' }),
+        job: text(63),
+        at: time(),
+        copied: count().meta({ description: 'Missing target keys that were made.' }),
+        replaced: count().meta({ description: 'Target keys that differed and are copies of legacy again.' }),
+        removed: count().meta({
+          description: 'Target keys taken away: no legacy key, or one of another workspace. Kept in Redis for 7 days.',
+        }),
+        left: count().meta({ description: 'Malformed and foreign keys, which must be put right by hand.' }),
+        keys: z.array(text(320)).max(20).meta({ description: 'Some of them.' }),
+      })
+      .optional()
+      .meta({ description: 'The last repair.' }),
     conditions: z
       .array(
         z.object({

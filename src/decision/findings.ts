@@ -41,6 +41,6 @@ export function malformedOf(result: WorkResult): Status['malformed'] {
   }
 }
 
-function nameFinding({ key, why }: Finding): string {
+export function nameFinding({ key, why }: Finding): string {
   return `${key} (${why})`
 }

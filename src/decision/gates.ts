@@ -1,4 +1,4 @@
-import { durationMs } from '../api/resource.ts'
+import { ANNOTATIONS, durationMs } from '../api/resource.ts'
 import type { Status, WorkAccount } from '../api/status.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
 import type { WorkKind } from '../protocol/work.ts'
@@ -77,10 +77,10 @@ function notConverged({ reason, message }: Convergence, doc: RoutingDocument): V
   return verdict(moves ? 'moving' : 'waiting', reason, text)
 }
 
-function heldWork({ status, due }: View): Verdict | undefined {
+function heldWork({ scene, status, due }: View): Verdict | undefined {
   for (const { kind } of due) {
     const account = status.work?.[kind]
-    if (account?.state === 'Held') return verdict('stalled', heldReason(account), heldText(kind, account))
+    if (account?.state === 'Held') return verdict('stalled', heldReason(account), heldText(scene, kind, account))
   }
   return undefined
 }
@@ -91,21 +91,25 @@ function heldReason({ reason }: WorkAccount): HeldReason {
   return reason === 'PreflightBlocked' || reason === 'VerifyFailed' ? reason : 'JobFailed'
 }
 
-function heldText(kind: WorkKind, account: WorkAccount): string {
+function heldText({ resource }: Scene, kind: WorkKind, account: WorkAccount): string {
   const again = 'then give the annotation keyshift.dev/retry a new value'
   const why = account.message ?? 'no reason given'
   const reason = heldReason(account)
   if (reason === 'PreflightBlocked') return `preflight found what must be put right first: ${why}`
-  if (reason === 'VerifyFailed')
-    return `verify found differences: ${why}; put the keys right, or go back to Legacy and purge them with the annotation keyshift.dev/purge, ${again}`
+  if (reason === 'VerifyFailed') {
+    const { name, namespace } = resource.metadata
+    const command = `kubectl annotate jkm ${name} -n ${namespace} --overwrite ${ANNOTATIONS.repair}=${jobName(name, kind, account.attempt)}`
+    return `verify found differences; to make the target keys equal to legacy: ${command}; or put the keys right by hand, ${again}; found: ${why}`
+  }
   return `${kind} failed ${account.failures} times: ${why}; find the cause in the logs of its Jobs, ${again}`
 }
 
 function proofs({ scene, status, doc, due }: View): Verdict | undefined {
-  if (isProven(status.evidence, stateOf(doc))) return undefined
+  const repairs = due.find(({ kind }) => kind === 'repair')
+  if (repairs === undefined && isProven(status.evidence, stateOf(doc))) return undefined
   const why = status.evidence?.voided === undefined ? '' : `; what was proven before is void: ${status.evidence.voided}`
   const at = stateText(stateOf(doc))
-  const next = due.find(({ kind }) => kind === 'verify') ?? due.find(({ kind }) => kind === 'backfill')
+  const next = repairs ?? due.find(({ kind }) => kind === 'verify') ?? due.find(({ kind }) => kind === 'backfill')
   if (next === undefined)
     return verdict('waiting', 'EvidenceVoid', `${at}: nothing can be proven of the data yet${why}`)
   return running(scene, status, next.kind, `${at}: `, why)
@@ -119,6 +123,7 @@ function preflightDone({ scene, status, doc, due }: View): Verdict | undefined {
 const RUNNING = {
   preflight: ['PreflightRunning', 'preflight looks at Redis and its keys'],
   purge: ['PurgeRunning', 'purge deletes the target keys that an earlier run left'],
+  repair: ['RepairRunning', 'repair makes the target keys equal to legacy'],
   verify: ['VerifyRunning', 'verify compares the keys of both schemas'],
   backfill: ['BackfillRunning', 'backfill copies the jobs that were there before'],
 } as const satisfies Record<WorkKind, readonly [string, string]>

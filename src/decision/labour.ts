@@ -3,6 +3,7 @@ import { WORK_KINDS, type WorkKind } from '../protocol/work.ts'
 import { advanceAccount, settleAccount, type AccountInput, type Settled } from './accounts.ts'
 import { isProven, standsFor } from './evidence.ts'
 import { malformedOf } from './findings.ts'
+import { changedKeys, recordRepair, repairText } from './repair.ts'
 import type { Scene } from './scene.ts'
 import { cut } from './text.ts'
 import { isoTime } from './time.ts'
@@ -12,7 +13,7 @@ import { dueWork, type DueWork, type WorkQuestion } from './work.ts'
 export interface Laboured {
   readonly status: Status
   readonly due: readonly DueWork[]
-  /** Verify found a difference: what the soak has earned is lost. */
+  /** A difference was found: what the soak has earned is lost. */
   readonly resets: boolean
   readonly events: readonly EventNote[]
 }
@@ -30,6 +31,7 @@ export function labour(question: WorkQuestion): Laboured {
     const malformed = settled.result === undefined ? undefined : malformedOf(settled.result)
     if (malformed !== undefined) status = { ...status, malformed: malformed.count === 0 ? undefined : malformed }
     resets ||= kind === 'verify' && settled.held === true && settled.result !== undefined
+    resets ||= changedKeys(settled.result)
     events.push(...eventsOf(kind, settled))
   }
   if (status.evidence?.voided !== undefined && isProven(status.evidence, state)) {
@@ -63,7 +65,8 @@ function withAccount(status: Status, kind: WorkKind, account: WorkAccount | unde
     : { ...status, work: { ...status.work, [kind]: account } }
 }
 
-function record(scene: Scene, status: Status, { job, epoch, result, account }: NonNullable<Settled['proven']>): Status {
+function record(scene: Scene, status: Status, proven: NonNullable<Settled['proven']>): Status {
+  const { job, epoch, result, account } = proven
   const proof = { job, epoch, at: isoTime(scene.now) }
   switch (result.kind) {
     case 'preflight':
@@ -74,6 +77,8 @@ function record(scene: Scene, status: Status, { job, epoch, result, account }: N
       return withProof(status, { backfill: proof })
     case 'verify':
       return withProof(status, result.direction === 'Both' ? { verifiedBoth: proof } : { verifiedTarget: proof })
+    case 'repair':
+      return recordRepair(scene, status, proven, result)
   }
 }
 
@@ -100,6 +105,7 @@ const DONE = {
   backfill: 'BackfillComplete',
   verify: 'Verified',
   purge: 'Purged',
+  repair: 'Repaired',
 } as const satisfies Record<WorkKind, string>
 
 function doneText({ job, result }: NonNullable<Settled['proven']>): string {
@@ -115,5 +121,7 @@ function doneText({ job, result }: NonNullable<Settled['proven']>): string {
       return `${job} compared ${result.compared} keys and found no difference`
     case 'purge':
       return `${job} deleted ${result.deleted} target keys`
+    case 'repair':
+      return cut(`${job} ${repairText(result)}`, 1024)
   }
 }

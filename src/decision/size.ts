@@ -9,6 +9,7 @@ const CUTS: readonly ((status: Status) => Status)[] = [
   (status) => ({ ...status, checks: status.checks?.map(({ worst: _worst, ...check }) => check) }),
   (status) => ({ ...status, checks: status.checks?.map(({ message: _message, ...check }) => check) }),
   (status) => ({ ...status, malformed: status.malformed && { ...status.malformed, keys: [] } }),
+  (status) => ({ ...status, repaired: status.repaired && { ...status.repaired, keys: [] } }),
   (status) => ({ ...status, jobs: status.jobs?.map(({ message: _message, ...job }) => job) }),
   (status) => ({ ...status, writers: undefined }),
   (status) => ({ ...status, history: status.history?.slice(-5) }),

@@ -36,6 +36,9 @@ export function dueWork(question: WorkQuestion): readonly DueWork[] {
   if (state.phase === 'Legacy') return [...purge(scene, status), ...preflight(question)]
   if (status.convergedAt === undefined || question.unaware) return []
   const { evidence } = status
+  const repairs = repair(scene, status, state)
+  // What it changes is to be verified after it.
+  if (repairs.length > 0) return repairs
   const verify = (direction: 'TargetToLegacy' | 'Both'): DueWork => ({ kind: 'verify', direction })
   const verifyTarget = evidence?.verifiedTarget === undefined ? [verify('TargetToLegacy')] : []
   const shutOut = evidence !== undefined && (scene.redis.fence ?? 0) >= evidence.baseEpoch
@@ -55,8 +58,19 @@ export function preflightInputs(scene: Scene): string {
 
 /** Value of the annotation keyshift.dev/purge that is still to be carried out. */
 export function purgeAsked(scene: Scene, status: Status): string | undefined {
-  const asked = scene.resource.metadata.annotations?.[ANNOTATIONS.purge]?.slice(0, 253)
-  return asked === undefined || asked === '' || asked === status.purged ? undefined : asked
+  return askedBy(scene, 'purge', status.purged)
+}
+
+function askedBy(scene: Scene, name: 'purge' | 'repair', done: string | undefined): string | undefined {
+  const asked = scene.resource.metadata.annotations?.[ANNOTATIONS[name]]?.slice(0, 253)
+  return asked === undefined || asked === '' || asked === done ? undefined : asked
+}
+
+/** Due wherever verify may be: all creates go to both schemas, so that each side says what the other shall be. */
+function repair(scene: Scene, status: Status, state: RoutingState): DueWork[] {
+  const asked = askedBy(scene, 'repair', status.repaired?.value)
+  if (asked === undefined || status.evidence === undefined) return []
+  return [{ kind: 'repair', direction: state.phase === 'BackfillVerify' ? 'Both' : 'TargetToLegacy', inputs: asked }]
 }
 
 function purge(scene: Scene, status: Status): DueWork[] {

@@ -25,6 +25,8 @@ export interface ControlKeys {
   operation(id: string): string
   /** Hash of one worker Job: see `WorkFields` in work.ts. */
   work(jobName: string): string
+  /** Begin of the names under which repair keeps what it took away: `<kept><Redis TIME, ms>:<key>`, with PX expiry. */
+  readonly kept: string
   /** List, malformed queue entries of a queue. */
   dead(queue: string): string
   /** List, entries of a queue that a consumer holds. */
@@ -46,6 +48,7 @@ export function controlKeys(prefix: string): ControlKeys {
     queued: (queue) => `${prefix}queued:${queue}`,
     operation: (id) => `${prefix}op:${id}`,
     work: (jobName) => `${prefix}work:${jobName}`,
+    kept: `${prefix}kept:`,
     dead: (queue) => `${prefix}dead:${queue}`,
     processing: (queue) => `${prefix}processing:${queue}`,
     leases: (queue) => `${prefix}leases:${queue}`,

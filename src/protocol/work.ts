@@ -1,7 +1,7 @@
 import type { Phase } from './phases.ts'
 
 /** Kinds of worker Jobs. */
-export const WORK_KINDS = ['preflight', 'backfill', 'verify', 'purge'] as const
+export const WORK_KINDS = ['preflight', 'backfill', 'verify', 'purge', 'repair'] as const
 export type WorkKind = (typeof WORK_KINDS)[number]
 
 /** Which phases allow which kind of work; the scripts check it against the record. */
@@ -10,6 +10,7 @@ export const WORK_PHASES: Readonly<Record<WorkKind, readonly Phase[]>> = {
   purge: ['Legacy'],
   backfill: ['ReadRouting', 'BackfillVerify'],
   verify: ['DualWrite', 'ReadRouting', 'BackfillVerify'],
+  repair: ['DualWrite', 'ReadRouting', 'BackfillVerify'],
 }
 
 /** What the operator hands to a worker, as JSON in the environment variable `KEYSHIFT_WORK`. */
@@ -17,7 +18,7 @@ export interface WorkSpec {
   /** Name of the Kubernetes Job; key of progress and result in Redis. */
   readonly jobName: string
   readonly kind: WorkKind
-  /** verify only: look at target keys alone (DualWrite), or at both sides. */
+  /** verify and repair only: look at target keys alone (DualWrite), or at both sides. */
   readonly direction?: 'TargetToLegacy' | 'Both'
   readonly legacy: string
   readonly target: string
@@ -124,4 +125,23 @@ export interface PurgeResult {
   readonly deleted: number
 }
 
-export type WorkResult = PreflightResult | BackfillResult | VerifyResult | PurgeResult
+export interface RepairResult {
+  readonly kind: 'repair'
+  readonly direction: 'TargetToLegacy' | 'Both'
+  /** Missing targets made. */
+  readonly copied: number
+  /** Targets that differed and are copies of legacy again. */
+  readonly replaced: number
+  /** Targets taken away whose legacy key is not there, or names another workspace. */
+  readonly removed: number
+  /** Keys that repair never touches: malformed, foreign, or a target whose legacy key is malformed. */
+  readonly left: number
+  /** Keys that were put right. */
+  readonly findings: readonly Finding[]
+  readonly leftKeys: readonly Finding[]
+}
+
+/** What repair takes away stays in Redis this long, or for the rest of its own life if that is shorter, ms. */
+export const KEPT_MS = 7 * 24 * 3_600_000
+
+export type WorkResult = PreflightResult | BackfillResult | VerifyResult | PurgeResult | RepairResult

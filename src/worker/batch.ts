@@ -1,6 +1,6 @@
 import { controlKeys } from '../protocol/control-keys.ts'
 import { scanPattern } from '../protocol/templates.ts'
-import { WORK_PHASES } from '../protocol/work.ts'
+import { KEPT_MS, WORK_PHASES } from '../protocol/work.ts'
 import type { ScriptName } from '../redis/scripts.generated.ts'
 import type { WorkerContext } from './context.ts'
 import type { Work } from './work-spec.ts'
@@ -49,6 +49,8 @@ export function batchConfig({ spec, templates: t }: Work): string {
     ignore: [...spec.ignore, ...spec.queues],
     controlRoot: t.controlPrefix.slice(0, t.controlPrefix.indexOf(':') + 1),
     match: scanPattern(t),
+    kept: controlKeys(t.controlPrefix).kept,
+    keepMs: KEPT_MS,
     maxSamples: MAX_SAMPLES,
     maxFields: OVERSIZE.fields,
     maxBytes: OVERSIZE.bytes,

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { controlKeys } from '../protocol/control-keys.ts'
 import { legacyKey, targetKey, scanPattern } from '../protocol/templates.ts'
 import { Refused } from '../redis/errors.ts'
 import { workerKeys } from './batch.ts'
@@ -31,6 +32,7 @@ export function neededRights({ spec, templates }: Work): NeededRight[] {
   const legacy = legacyKey(templates, job)
   const target = targetKey(templates, 'keyshift-preflight', job)
   const [fence, record, work] = workerKeys({ spec, templates } as Work)
+  const kept = controlKeys(templates.controlPrefix).kept + job
   const control = `${templates.controlPrefix}*`
   const patterns = { legacy: legacyKey(templates, '*'), target: targetKey(templates, '*', '*') }
   const on = (keys: string, ...args: [string, ...string[]]): NeededRight => ({
@@ -69,6 +71,8 @@ export function neededRights({ spec, templates }: Work): NeededRight[] {
     { args: ['MEMORY', 'USAGE', legacy], command: '+memory|usage', keys: patterns.legacy },
     { args: ['COPY', legacy, target], command: '+copy', keys: `${patterns.legacy} ~${patterns.target}` },
     on(patterns.target, 'UNLINK', target),
+    { args: ['COPY', target, kept], command: '+copy', keys: `${patterns.target} ~${control}` },
+    on(control, 'PEXPIREAT', kept, '1'),
   ]
 }
 

@@ -3,6 +3,7 @@ import { WorkFailed, type WorkerContext } from './context.ts'
 import { backfill, backfillResult } from './kinds/backfill.ts'
 import { preflight } from './kinds/preflight.ts'
 import { purge, purgeResult } from './kinds/purge.ts'
+import { repair, repairResult } from './kinds/repair.ts'
 import { verify, verifyResult } from './kinds/verify.ts'
 import { persist } from './patience.ts'
 import { checkRights, missingRights } from './rights.ts'
@@ -45,6 +46,8 @@ async function carryOut(context: WorkerContext): Promise<((hash: WorkHash) => Wo
       return (await verify(context)) ? (hash) => verifyResult(hash, spec) : undefined
     case 'purge':
       return (await purge(context)) ? purgeResult : undefined
+    case 'repair':
+      return (await repair(context)) ? (hash) => repairResult(hash, spec) : undefined
   }
 }
 

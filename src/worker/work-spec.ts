@@ -35,9 +35,9 @@ const schema = z
       maxmemoryPolicy: z.string().min(1).optional(),
     }),
   })
-  .refine((w) => w.kind !== 'verify' || w.direction !== undefined, {
-    path: ['direction'],
-    message: 'verify needs TargetToLegacy or Both',
+  .superRefine(({ kind, direction }, context) => {
+    if ((kind === 'verify' || kind === 'repair') && direction === undefined)
+      context.addIssue({ code: 'custom', path: ['direction'], message: `${kind} needs TargetToLegacy or Both` })
   })
 
 /** Reads the text of KEYSHIFT_WORK. @throws WorkSpecError */

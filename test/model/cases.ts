@@ -16,7 +16,7 @@ export const SCOPES: Readonly<Record<string, Scope>> = {
   'two workspaces that use the same job id': { ...ONE, workspaces: 2, slow: true, lapses: true },
   'three clients, slow': { ...ONE, clients: 3, slow: true },
   'three clients, killed and lapsing': { ...ONE, clients: 3, restarts: true, lapses: true },
-  'a pod without the client until DualWrite, and purge': { ...ONE, slow: true, unaware: 'noticed' },
+  'a pod without the client until DualWrite, purge and repair': { ...ONE, slow: true, unaware: 'noticed' },
   'the same for a selected job that expires': {
     ...ONE,
     selected: true,

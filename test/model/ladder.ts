@@ -129,6 +129,7 @@ export function workDue(
           ),
         }
   const scene = {
+    resource: { metadata: {} },
     redis: { record: { epoch: EPOCH }, fence: at.fence === undefined ? undefined : EPOCH - at.fence },
   } as unknown as Scene
   const status = {

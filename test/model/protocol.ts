@@ -244,6 +244,10 @@ export class Protocol implements System<State> {
     }
     if (this.#scope.unaware !== undefined && this.operator.allows(s, 'purge') && s.targets.some((t) => t !== NOTHING))
       emit('purge deletes the target keys', { ...s, targets: [NOTHING, NOTHING] })
+    if (this.#scope.unaware !== undefined && this.operator.allows(s, 'repair')) {
+      const targets = repaired(s, this.operator.phase(s) === 'BackfillVerify')
+      emit('repair makes the target keys equal to legacy', { ...s, targets, strays: 0 })
+    }
   }
 
   #world(s: State, emit: Emit): void {
@@ -344,6 +348,15 @@ function noteMisses(s: State): State {
 
 function replaced(targets: readonly [number, number], w: number, v: number): [number, number] {
   return w === 0 ? [v, targets[1]] : [targets[0], v]
+}
+
+/** Targets as repair leaves them; `both`: missing ones are made, too. */
+function repaired({ legacy, targets }: State, both: boolean): [number, number] {
+  const should = (w: number): number => {
+    if (legacy === NOTHING || workspaceOf(legacy) !== w) return NOTHING
+    return both || targets[w] !== NOTHING ? legacy : NOTHING
+  }
+  return [should(0), should(1)]
 }
 
 /** Every legacy key has an equal target key, and there is nothing extra. */

@@ -53,7 +53,7 @@ export interface Scope {
   readonly slow?: boolean
   readonly restarts?: boolean
   readonly lapses?: boolean
-  /** A pod without the client writes legacy keys while nobody reads targets, and purge may run in Legacy. */
+  /** A pod without the client writes legacy keys while nobody reads targets; purge may run in Legacy, repair after it. */
   readonly unaware?: 'noticed' | 'unnoticed'
   /** Somebody deletes the fence. 'early': a process that runs epoch 0 or 1 may still be there. */
   readonly fenceLoss?: 'late' | 'early'

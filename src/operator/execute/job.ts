@@ -20,6 +20,7 @@ const DEADLINE_S: Readonly<Record<WorkKind, number>> = {
   purge: 24 * HOUR_S,
   backfill: 14 * 24 * HOUR_S,
   verify: 3 * 24 * HOUR_S,
+  repair: 3 * 24 * HOUR_S,
 }
 
 /** The worker Job of one attempt. Its name is settled by the decision, so that AlreadyExists means done. */

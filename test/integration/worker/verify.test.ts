@@ -107,10 +107,10 @@ const planted: [string, Plant, Partial<VerifyResult>, Partial<VerifyResult>][] =
     {
       malformed: 1,
       different: 1,
-      findings: [{ key: 'ai:job:w1:j1', why: 'the legacy key names no such workspace' }],
+      findings: [{ key: 'ai:job:w1:j1', why: 'its legacy key is malformed: no workspace_id' }],
       malformedKeys: [{ key: 'ai:job:j1', why: 'no workspace_id' }],
     },
-    { different: 1, findings: [{ key: 'ai:job:w1:j1', why: 'the legacy key names no such workspace' }] },
+    { different: 1, findings: [{ key: 'ai:job:w1:j1', why: 'its legacy key is malformed: no workspace_id' }] },
   ],
   [
     'a list in the place of a legacy job',
@@ -121,10 +121,10 @@ const planted: [string, Plant, Partial<VerifyResult>, Partial<VerifyResult>][] =
     {
       malformed: 1,
       different: 1,
-      findings: [{ key: 'ai:job:w1:j1', why: 'the legacy key names no such workspace' }],
+      findings: [{ key: 'ai:job:w1:j1', why: 'its legacy key is malformed: wrong type: list' }],
       malformedKeys: [{ key: 'ai:job:j1', why: 'wrong type: list' }],
     },
-    { different: 1, findings: [{ key: 'ai:job:w1:j1', why: 'the legacy key names no such workspace' }] },
+    { different: 1, findings: [{ key: 'ai:job:w1:j1', why: 'its legacy key is malformed: wrong type: list' }] },
   ],
   [
     'a key that only looks like a target',

@@ -96,7 +96,7 @@ export class World {
     return {
       jobName: `${kind}-1`,
       kind,
-      ...(kind === 'verify' ? { direction: 'Both' as const } : {}),
+      ...(kind === 'verify' || kind === 'repair' ? { direction: 'Both' as const } : {}),
       legacy: LEGACY,
       target: TARGET,
       workspaceField: 'workspace_id',

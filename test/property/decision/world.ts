@@ -8,7 +8,15 @@ import type { Action, Decision, Observations, Outcome, SoakWindow } from '../../
 import { parseDocument, type RoutingDocument } from '../../../src/protocol/document.ts'
 import { phaseIndex } from '../../../src/protocol/phases.ts'
 import type { WorkResult } from '../../../src/protocol/work.ts'
-import { BACKFILL_OK, clean, CLUSTER, PREFLIGHT_OK, resourceOf, verifyResult } from '../../unit/decision/builders.ts'
+import {
+  BACKFILL_OK,
+  clean,
+  CLUSTER,
+  PREFLIGHT_OK,
+  resourceOf,
+  repairResult,
+  verifyResult,
+} from '../../unit/decision/builders.ts'
 
 /** A client process: what it runs, how slowly it follows, whether it breathes. */
 export interface SimClient {
@@ -248,6 +256,7 @@ export class World {
     if (kind === 'preflight') return PREFLIGHT_OK
     if (kind === 'backfill') return BACKFILL_OK
     if (kind === 'purge') return { kind: 'purge', deleted: 1 }
+    if (kind === 'repair') return repairResult({ direction: direction ?? 'Both' })
     return verifyResult({ direction: direction ?? 'Both' })
   }
 

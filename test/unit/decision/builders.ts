@@ -21,7 +21,7 @@ import type {
 } from '../../../src/decision/types.ts'
 import { parseDocument, type RoutingDocument } from '../../../src/protocol/document.ts'
 import { routingState, type Phase } from '../../../src/protocol/phases.ts'
-import type { VerifyResult, WorkResult } from '../../../src/protocol/work.ts'
+import type { RepairResult, VerifyResult, WorkResult } from '../../../src/protocol/work.ts'
 
 export const T0 = Date.UTC(2026, 0, 1)
 export const SECOND = 1000
@@ -323,6 +323,20 @@ export function verifyResult(over: Partial<VerifyResult> = {}): VerifyResult {
     foreign: 0,
     findings: [],
     malformedKeys: [],
+    ...over,
+  }
+}
+
+export function repairResult(over: Partial<RepairResult> = {}): RepairResult {
+  return {
+    kind: 'repair',
+    direction: 'TargetToLegacy',
+    copied: 0,
+    replaced: 0,
+    removed: 0,
+    left: 0,
+    findings: [],
+    leftKeys: [],
     ...over,
   }
 }

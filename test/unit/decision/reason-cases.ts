@@ -15,6 +15,7 @@ import {
   PREFLIGHT_OK,
   PROOF,
   proven,
+  repairResult,
   run,
   SECOND,
   specOf,
@@ -169,6 +170,18 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
     const fenced = fence(canary())
     const keys = { legacy: 'ai:job:{job_id}', target: 'ai:job:{workspace_id}:{job_id}', queues: [{ key: 'q' }] }
     return run(fenced, worldOf(fenced), to('DualWrite', { keys }))
+  },
+  RepairRunning: () => {
+    const failed = dual({ evidence: proven() })
+    return run(failed, worldOf(failed), { annotations: { 'keyshift.dev/repair': '1' } })
+  },
+  Repaired: () => {
+    const running = dual({
+      evidence: proven(),
+      work: { repair: account({ direction: 'TargetToLegacy', inputs: '1' }) },
+    })
+    const work = [workDone('ai-jobs-repair-1', repairResult({ removed: 1 }))]
+    return run(running, worldOf(running, { work }), { annotations: { 'keyshift.dev/repair': '1' } })
   },
   SecretMissing: () => redisAway('SecretMissing'),
   SecretUnreadable: () => redisAway('SecretUnreadable'),

@@ -21,6 +21,7 @@ import {
   PREFLIGHT_OK,
   PROOF,
   proven,
+  repairResult,
   run,
   SECOND,
   specOf,
@@ -534,6 +535,119 @@ describe('purge', () => {
     expect(actionTypes(decision)).toContain('DeleteJob')
   })
 })
+
+describe('repair', () => {
+  const annotations = { 'keyshift.dev/repair': 'x' }
+  const to = { spec: specOf({ targetPhase: 'BackfillVerify' }) }
+  const failed = account({ state: 'Held', reason: 'VerifyFailed', direction: 'Both', attempt: 3, message: '1 orphan' })
+  const held = (over: Partial<Status> = {}) =>
+    statusAt('BackfillVerify', {
+      over: { evidence: proven('verifiedTarget', 'backfill'), fence: 5, work: { verify: failed }, ...over },
+    })
+  const running = (over: Partial<Status> = {}) =>
+    held({ work: { verify: failed, repair: account({ inputs: 'x', direction: 'Both' }) }, ...over })
+  const mended = {
+    direction: 'Both',
+    removed: 1,
+    findings: [{ key: 'ai:job:w1:1', why: 'removed: no legacy key' }],
+  } as const
+  const result = workDone('ai-jobs-repair-1', repairResult(mended))
+  const created = (decision: Decision): string[] =>
+    decision.actions.flatMap((action) =>
+      action.type === 'CreateJob' ? [`${action.work.jobName} ${action.work.direction ?? ''}`] : [],
+    )
+
+  test('is what a failed verify tells to do, in a command that can be pasted and is new each time', () => {
+    const decision = run(held(), seen(held()), to)
+    expect(conditionText(decision, 'Stalled')).toBe('True VerifyFailed')
+    expect(decision.status.awaits).toContain(
+      'kubectl annotate jkm ai-jobs -n prod --overwrite keyshift.dev/repair=ai-jobs-verify-3',
+    )
+    const long = held({ work: { verify: { ...failed, message: 'k'.repeat(1024) } } })
+    expect(run(long, seen(long), to).status.awaits).toMatch(/keyshift\.dev\/repair=ai-jobs-verify-3/)
+  })
+
+  test.each<[string, Status, string[]]>([
+    ['runs over both sides in BackfillVerify, before verify', held(), ['ai-jobs-repair-1 Both']],
+    [
+      'runs from the target keys in ReadRouting, before backfill',
+      statusAt('ReadRouting', { percent: 50, over: { evidence: proven(), fence: 5 } }),
+      ['ai-jobs-repair-1 TargetToLegacy'],
+    ],
+    [
+      'runs from the target keys at DualWrite 100 %, where evidence went void',
+      statusAt('DualWrite', { over: { evidence: { ...proven(), voided: 'a pod without the client ran' } } }),
+      ['ai-jobs-repair-1 TargetToLegacy'],
+    ],
+    ['does not run in a canary', statusAt('DualWrite', { percent: 50 }), []],
+    ['does not run twice for one value', held({ repaired: repairedAs('x') }), []],
+  ])('%s', (_, status, expected) => {
+    expect(created(run(status, seen(status), { ...to, annotations }))).toEqual(expected)
+  })
+
+  test('says that it runs, also where everything is proven', () => {
+    const status = held({ evidence: proven('verifiedTarget', 'backfill', 'verifiedBoth'), work: undefined })
+    expect(conditionText(run(status, seen(status), { ...to, annotations }), 'Ready')).toBe('False RepairRunning')
+  })
+
+  test('shows in status and an Event what it did, and verify runs again', () => {
+    const decision = run(running(), seen(running(), [], [result]), { ...to, annotations })
+    expect(decision.status.repaired).toEqual({
+      value: 'x',
+      job: 'ai-jobs-repair-1',
+      at: isoTime(T0 + MINUTE),
+      copied: 0,
+      replaced: 0,
+      removed: 1,
+      left: 0,
+      keys: ['ai:job:w1:1 (removed: no legacy key)'],
+    })
+    const event = decision.events.find(({ reason }) => reason === 'Repaired')
+    expect(event?.message).toMatch(/took away 1 without a legacy key: ai:job:w1:1/)
+    expect(created(decision)).toEqual(['ai-jobs-verify-4 Both'])
+    expect(conditionText(decision, 'Ready')).toBe('False VerifyRunning')
+  })
+
+  test('that changed keys voids what verify had proven of them, and the soak begins anew', () => {
+    const status = running({
+      evidence: proven('verifiedTarget', 'backfill', 'verifiedBoth'),
+      soakEndsAt: undefined,
+      soakRemainingMs: HOUR,
+      soakLengthMs: 720 * HOUR,
+    })
+    const decision = run(status, seen(status, [], [result]), { ...to, annotations })
+    expect(decision.status.evidence).toEqual({ ...proven('backfill'), voided: 'repair put 1 key right' })
+    expect(decision.status.soakRemainingMs).toBeUndefined()
+  })
+
+  test('that changed nothing leaves what is proven, and keys that it may not touch are listed', () => {
+    const status = running({ evidence: proven('verifiedTarget', 'backfill', 'verifiedBoth') })
+    const left = { direction: 'Both', left: 1, leftKeys: [{ key: 'ai:job:1', why: 'no workspace_id' }] } as const
+    const decision = run(status, seen(status, [], [workDone('ai-jobs-repair-1', repairResult(left))]), {
+      ...to,
+      annotations,
+    })
+    expect(decision.status.evidence).toEqual(status.evidence)
+    expect(decision.status.repaired).toMatchObject({ left: 1, keys: ['ai:job:1 (left: no workspace_id)'] })
+  })
+
+  test('is given up for another value', () => {
+    const decision = run(running(), seen(running(), [job('ai-jobs-repair-1')]), {
+      ...to,
+      annotations: { 'keyshift.dev/repair': 'y' },
+    })
+    expect(workOf(decision, 'repair')).toMatchObject({ attempt: 2, inputs: 'y' })
+    expect(actionTypes(decision)).toContain('DeleteJob')
+  })
+
+  test('does not run on the way back', () => {
+    expect(created(run(held(), seen(held()), { spec: specOf({ targetPhase: 'Legacy' }), annotations }))).toEqual([])
+  })
+})
+
+function repairedAs(value: string): NonNullable<Status['repaired']> {
+  return { value, job: 'ai-jobs-repair-1', at: isoTime(T0), copied: 0, replaced: 0, removed: 0, left: 0, keys: [] }
+}
 
 describe('Jobs that are there', () => {
   const status = (over: Partial<WorkAccount> = {}) =>

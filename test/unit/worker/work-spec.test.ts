@@ -24,7 +24,8 @@ test('reads what the operator writes', () => {
 })
 
 test.each<[string, object, string]>([
-  ['an unknown kind', { kind: 'repair' }, 'kind: '],
+  ['an unknown kind', { kind: 'cleanup' }, 'kind: '],
+  ['a repair without direction', { kind: 'repair' }, 'direction: repair needs TargetToLegacy or Both'],
   ['a verify without direction', { kind: 'verify' }, 'direction: verify needs TargetToLegacy or Both'],
   ['an unknown field, as of a newer operator', { sentinel: {} }, 'sentinel'],
   ['a missing job name', { jobName: '' }, 'jobName: '],

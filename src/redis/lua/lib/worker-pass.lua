@@ -79,7 +79,7 @@ end
 
 -- Keeps the first samples of a sort in the work hash, a key once.
 local function sample(sort, key, why)
-  if pass.counts[sort] > config.maxSamples then return end
+  if (pass.counts[sort] or pass.totals[sort]) > config.maxSamples then return end
   redis.call('HSET', KEYS[3], 'sample:' .. sort .. ':' .. printable(key), why)
 end
 
