@@ -49,6 +49,10 @@ export const StatusSchema = z
       description: 'Share in force of what the phase ramps; elsewhere the share of new jobs on the target schema.',
     }),
     epoch: count().optional().meta({ description: 'Epoch of the routing document in force.' }),
+    revision: count().optional().meta({
+      description:
+        'Grows with each change within the epoch of what the record in Redis keeps of this status: of the two the higher one is believed.',
+    }),
     routing: text(8192).optional().meta({ description: 'The routing document in force, byte for byte as published.' }),
     isAbort: z
       .boolean()

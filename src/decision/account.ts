@@ -37,11 +37,11 @@ export function takeAccount(scene: Scene, seen: Draft, doc: RoutingDocument, con
   const worked = labour({ scene, status: voided.status, state, heading, unaware: unaware > 0 })
   events.push(...worked.events)
   if (doc.phase === 'Legacy') return { status: worked.status, events, soaked: true, due: worked.due }
-  const before = scene.resource.status
+  const before = seen.status
   const soak = countSoak({
     account: soakOf(worked.status),
     soakMs: soakMsOf(scene.spec, state),
-    allowedBefore: before?.epoch === doc.epoch && before.convergedAt !== undefined && isProven(before.evidence, state),
+    allowedBefore: before.convergedAt !== undefined && isProven(before.evidence, state),
     allowed: worked.status.convergedAt !== undefined && isProven(worked.status.evidence, state),
     reset: voided.resets || worked.resets,
     unchecked: scene.checks.length === 0,

@@ -1,54 +1,32 @@
+import { withKept } from '../api/kept.ts'
 import type { Status } from '../api/status.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
 import { stateText } from './ladder.ts'
 import { inForce } from './publish.ts'
+import type { ReadableRecord } from './revision.ts'
 import { stateOf, type Scene } from './scene.ts'
-import { isoTime, timeMs } from './time.ts'
-import type { RecordObservation } from './types.ts'
+import { isoTime } from './time.ts'
 
 const HISTORY = 20
+const MOST_TEMPLATES = 64
 
 /** The status that goes on from the record: what the record does not hold is found out anew. */
-export function adoptRecord(
-  scene: Scene,
-  status: Status,
-  record: RecordObservation,
-  document: RoutingDocument,
-): Status {
-  const at = isoTime(scene.now)
-  const inLegacy = document.phase === 'Legacy'
-  const templates = [...new Set([...(status.templates ?? []), ...record.templates])].slice(-64)
+export function adoptRecord(scene: Scene, status: Status, record: ReadableRecord, document: RoutingDocument): Status {
+  const { kept, revision } = record
+  const templates = [...new Set([...(status.templates ?? []), ...(kept.templates ?? [])])].slice(-MOST_TEMPLATES)
+  const to = stateText(stateOf(document))
+  const adopted = { time: isoTime(scene.now), from: '-', to, epoch: document.epoch, reason: 'Adopted' }
   return {
-    ...status,
+    ...withKept(status, kept),
     ...inForce(document),
     epoch: document.epoch,
+    revision,
     routing: record.document,
-    isAbort: record.abort ? true : undefined,
-    previous: undefined,
-    // Members get their time again: when it was published is not known.
-    publishedAt: at,
-    firstPublishedAt: status.firstPublishedAt ?? at,
-    convergedAt: undefined,
-    phaseStartedAt: at,
-    evidence: record.evidence,
-    preflight: undefined,
-    work: undefined,
     templates: templates.length === 0 ? undefined : templates,
-    lastCap: undefined,
+    // Confirmed anew, on the Redis there is.
     fence: undefined,
-    soakEndsAt: undefined,
-    soakRemainingMs: inLegacy ? undefined : soakLeft(record),
-    soakLengthMs: inLegacy ? undefined : record.soak?.lengthMs,
-    soakCountedThrough: inLegacy ? undefined : at,
-    history: [
-      ...(status.history ?? []),
-      { time: at, from: '-', to: stateText(stateOf(document)), epoch: document.epoch, reason: 'Adopted' },
-    ].slice(-HISTORY),
+    // Failures of another step do not count in this one.
+    checks: status.epoch === document.epoch ? status.checks : undefined,
+    history: [...(kept.history ?? []), adopted].slice(-HISTORY),
   }
-}
-
-// A soak that ran when it was recorded has earned what was counted by then.
-function soakLeft({ soak }: RecordObservation): number | undefined {
-  const [ends, counted] = [timeMs(soak?.endsAt), timeMs(soak?.countedThrough)]
-  return ends === undefined || counted === undefined ? soak?.remainingMs : Math.max(0, ends - counted)
 }

@@ -44,11 +44,8 @@ export function decidePass(scene: Scene): Decision {
     case 'record': {
       const { document, record } = truth
       const text = `status goes on from the record in Redis: ${stateText(stateOf(document))}, epoch ${document.epoch}`
-      return walkOn(
-        scene,
-        { status: adoptRecord(scene, before, record, document), events: [note('Adopted', text, 'Warning')] },
-        document,
-      )
+      const start = { status: adoptRecord(scene, before, record, document), events: [note('Adopted', text, 'Warning')] }
+      return walkOn(scene, start, document)
     }
     case 'status': {
       const { document, behind, takeOver } = truth

@@ -10,6 +10,7 @@ import { inPlace, stateGap, stepGap, type View } from './gates.ts'
 import { noteProgress } from './jobs.ts'
 import { compareStates, stateText } from './ladder.ts'
 import { publish } from './publish.ts'
+import { withRevision } from './revision.ts'
 import { stateOf, type Scene } from './scene.ts'
 import { syncActions } from './sync.ts'
 import type { Action, Decision } from './types.ts'
@@ -67,7 +68,7 @@ export function takeStep(stand: Stand): Decision {
 /** Ends the pass: Jobs and progress are shown, and whatever lies behind status is written again from it. */
 export function finish(stand: Stand, said: Verdict, more: Partial<Conclusion> = {}): Decision {
   const { scene, account, doc, convergence, mayWrite, takeOver } = stand
-  const status = noteProgress(scene, account.status)
+  const status = withRevision(scene, noteProgress(scene, account.status))
   const steps = more.actions ?? []
   const sync = syncActions(scene, status, doc, { mayWriteConfigMap: mayWrite, takeOver })
   // A fence raised for the step covers the one asserted again.

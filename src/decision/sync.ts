@@ -1,5 +1,6 @@
+import { keptOf, sameKept } from '../api/kept.ts'
 import type { Status } from '../api/status.ts'
-import { canonicalJson, type RoutingDocument } from '../protocol/document.ts'
+import type { RoutingDocument } from '../protocol/document.ts'
 import { membersGone } from './convergence.ts'
 import { jobActions } from './jobs.ts'
 import type { Scene } from './scene.ts'
@@ -34,24 +35,13 @@ function recordAction(scene: Scene, status: Status, doc: RoutingDocument, takeOv
 }
 
 function sameRecord(record: RecordObservation, status: Status, doc: RoutingDocument): boolean {
-  const soak = {
-    endsAt: status.soakEndsAt,
-    remainingMs: status.soakRemainingMs,
-    lengthMs: status.soakLengthMs,
-    countedThrough: status.soakCountedThrough,
-  }
   return (
     record.epoch === doc.epoch &&
+    record.revision === (status.revision ?? 0) &&
     record.document === status.routing &&
-    record.abort === (status.isAbort === true) &&
-    same(record.evidence ?? {}, status.evidence ?? {}) &&
-    same(record.soak ?? {}, soak) &&
-    same(record.templates, status.templates ?? [])
+    record.kept !== undefined &&
+    sameKept(record.kept, keptOf(status))
   )
-}
-
-function same(a: unknown, b: unknown): boolean {
-  return canonicalJson(a) === canonicalJson(b)
 }
 
 /** The fence is asserted again where a failover took it back, and confirmed where status does not know of it. */

@@ -1,8 +1,8 @@
 import { ANNOTATIONS, configMapName } from '../api/resource.ts'
 import type { Status } from '../api/status.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
+import { isAhead, isReadable, type ReadableRecord } from './revision.ts'
 import { documentOf, type Scene } from './scene.ts'
-import type { RecordObservation } from './types.ts'
 
 /** Which of status, record and ConfigMap is to be believed. */
 export type Truth =
@@ -16,8 +16,8 @@ export type Truth =
       /** An adoption that was cut short: the record of another resource or cluster gives way. */
       readonly takeOver: boolean
     }
-  /** The record is ahead of status: status is rebuilt from it. */
-  | { readonly kind: 'record'; readonly document: RoutingDocument; readonly record: RecordObservation }
+  /** The record is ahead of status, in epoch or in revision: status is rebuilt from it. */
+  | { readonly kind: 'record'; readonly document: RoutingDocument; readonly record: ReadableRecord }
   /** A person adopts this document; it is published anew as `epoch`, which lies above everything seen. */
   | { readonly kind: 'adopted'; readonly document: RoutingDocument; readonly epoch: number }
   | { readonly kind: 'conflict'; readonly message: string }
@@ -51,7 +51,7 @@ export function findTruth(scene: Scene, status: Status): Truth {
       message: `${contradiction}; nothing is published. If this resource shall go on from ${best.phase} (epoch ${best.epoch}), annotate it ${ANNOTATIONS.adopt}: "${highest}"`,
     }
   }
-  if (record !== undefined && recorded !== undefined && recorded.epoch > (own?.epoch ?? 0))
+  if (recorded !== undefined && isReadable(record) && isAhead(record, status))
     return { kind: 'record', document: recorded, record }
   if (own === undefined) return { kind: 'nothing' }
   return { kind: 'status', document: own, behind: own.epoch > (record?.epoch ?? 0), takeOver: false }
@@ -72,10 +72,10 @@ function contradictionIn(
     return `these keys in this Redis database are managed by ${record.owner} (epoch ${record.epoch}): one database and pair of templates takes one resource`
   if (
     record !== undefined &&
-    (own === undefined || record.epoch > own.epoch) &&
-    documentOf(record.document)?.epoch !== record.epoch
+    (own === undefined || isAhead(record, status)) &&
+    (documentOf(record.document)?.epoch !== record.epoch || !isReadable(record))
   )
-    return `the record in Redis (epoch ${record.epoch}) holds no document that can be read`
+    return `the record in Redis (epoch ${record.epoch}) is ahead of status and cannot be read`
   if (own !== undefined && record?.epoch === own.epoch && record.hash !== own.hash)
     return `status and the record in Redis hold different documents of epoch ${own.epoch}`
   if (own !== undefined && hasMoved(scene, status) && record?.hash !== own.hash)

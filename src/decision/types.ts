@@ -1,5 +1,6 @@
 import type { Proof, Status } from '../api/status.ts'
 import type { JobKeyMigration } from '../api/resource.ts'
+import type { Kept } from '../api/kept.ts'
 import type { MemberRecord, LeaseRecord } from '../protocol/control-keys.ts'
 import type { WorkFields, WorkResult, WorkSpec, WorkKind } from '../protocol/work.ts'
 
@@ -38,19 +39,12 @@ export interface RecordObservation {
   readonly cluster: string
   readonly owner: string
   readonly epoch: number
+  /** Grows with each change of `kept` within the epoch. */
+  readonly revision: number
   readonly hash: string
   readonly document: string
-  readonly abort: boolean
-  /** Parsed back; undefined when the field is empty. */
-  readonly evidence?: Status['evidence']
-  /** What was recorded of the soak and of seen templates. */
-  readonly soak?: {
-    readonly endsAt?: string
-    readonly remainingMs?: number
-    readonly lengthMs?: number
-    readonly countedThrough?: string
-  }
-  readonly templates: readonly string[]
+  /** What was kept of status; undefined where it cannot be read. */
+  readonly kept?: Kept
 }
 
 export interface RedisObservation {

@@ -85,19 +85,15 @@ export interface RecordFields {
   readonly owner: string
   readonly phase: string
   readonly step: string
-  /** Decimal. The compare-and-set field: a record is only ever replaced by one of a higher or equal epoch. */
+  /** Decimal. With `revision` the compare-and-set field: a record is only ever replaced by one that is not older. */
   readonly epoch: string
+  /** Decimal. Grows with each change of `account` within the epoch. */
+  readonly revision: string
   readonly hash: string
   /** The routing document, byte for byte as published. */
   readonly document: string
-  /** '1' when the epoch is an abort. */
-  readonly abort: string
-  /** JSON of the operator's evidence. */
-  readonly evidence: string
-  /** JSON of the operator's soak account. */
-  readonly soak: string
-  /** JSON list of pod template hashes that were seen as members. */
-  readonly templates: string
+  /** JSON of what the operator must not forget besides: latch, evidence, soak, templates seen as members, history, ... */
+  readonly account: string
 }
 
 /** Redis connection names, so that CLIENT LIST tells ours from foreign ones. */

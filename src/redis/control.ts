@@ -82,8 +82,8 @@ export async function readControl(c: Connection, keys: ControlKeys, options: Cal
 
 export type WriteRecordResult =
   | { readonly ok: true }
-  /** The record stands at a higher epoch: nothing was written. */
-  | { readonly ok: false; readonly reason: 'Newer'; readonly epoch: number }
+  /** The record stands at a higher epoch, or at a higher revision of it: nothing was written. */
+  | { readonly ok: false; readonly reason: 'Newer'; readonly epoch: number; readonly revision: number }
   /** Equal epoch, another hash: nothing was written. */
   | { readonly ok: false; readonly reason: 'OtherHash' }
   /** Another cluster or resource holds the record: nothing was written. */
@@ -92,28 +92,37 @@ export type WriteRecordResult =
   | { readonly ok: false; readonly reason: 'WrongType' }
 
 /**
- * Compare-and-set: writes where the record is absent, of a lower epoch, or of the same epoch and hash, and of the same
- * cluster and owner. Idempotent.
+ * Compare-and-set: writes where the record is absent or of the same cluster and owner, and of a lower epoch, or of the same
+ * epoch and hash and no higher revision. `takeOver`: the record of another owner, or of the same epoch and another hash, gives
+ * way too; one of a higher epoch does not. Idempotent.
  * @throws Refused, NotReady, UnknownOutcome (safe to repeat)
  */
 export async function writeRecord(
   c: Connection,
   keys: ControlKeys,
   record: RecordFields,
-  options: CallOptions,
+  options: CallOptions & { readonly takeOver?: boolean },
 ): Promise<WriteRecordResult> {
   const fields = Object.entries(record).flatMap(([field, value]) => [field, String(value)])
   const [status, ...rest] = (await c.runScript(
     'control-write-record',
     [keys.record],
-    [record.epoch, record.hash, record.cluster, record.owner, ...fields],
+    [
+      record.epoch,
+      record.revision,
+      record.hash,
+      record.cluster,
+      record.owner,
+      options.takeOver === true ? '1' : '0',
+      ...fields,
+    ],
     options,
   )) as string[]
   switch (status) {
     case 'OK':
       return { ok: true }
     case 'NEWER':
-      return { ok: false, reason: 'Newer', epoch: Number(rest[0]) }
+      return { ok: false, reason: 'Newer', epoch: Number(rest[0]), revision: Number(rest[1]) }
     case 'HASH':
       return { ok: false, reason: 'OtherHash' }
     case 'OWNER':
@@ -224,12 +233,10 @@ function recordOf(fields: Map<string, string>): RecordFields {
     phase: field('phase'),
     step: field('step'),
     epoch: field('epoch'),
+    revision: field('revision'),
     hash: field('hash'),
     document: field('document'),
-    abort: field('abort'),
-    evidence: field('evidence'),
-    soak: field('soak'),
-    templates: field('templates'),
+    account: field('account'),
   }
 }
 

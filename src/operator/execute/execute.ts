@@ -63,13 +63,8 @@ async function carryOut(deps: ExecutorDeps, context: ActionContext, action: Acti
   switch (action.type) {
     case 'WriteRecord': {
       const record = recordOf(context.status, action.document, context.cluster, `${namespace}/${name}`)
-      const [redis, keys] = [await redisOf(deps, resource), keysFor(resource)]
-      let result = await writeRecord(redis, keys, record, CALL)
-      if (!result.ok && action.takeOver === true) {
-        // A person has settled whose record it is. Cut off between the two, the next pass finds none and writes it.
-        await redis.call(['DEL', keys.record], CALL)
-        result = await writeRecord(redis, keys, record, CALL)
-      }
+      const options = { ...CALL, takeOver: action.takeOver === true }
+      const result = await writeRecord(await redisOf(deps, resource), keysFor(resource), record, options)
       return result.ok ? DONE : refuse('RecordRefused', describeRefusal(result))
     }
     case 'ApplyConfigMap': {
@@ -149,7 +144,7 @@ function refuse(reason: string, message: string): ActionResult {
 function describeRefusal(result: Extract<Awaited<ReturnType<typeof writeRecord>>, { ok: false }>): string {
   switch (result.reason) {
     case 'Newer':
-      return `the record in Redis stands at epoch ${result.epoch} already`
+      return `the record in Redis stands at epoch ${result.epoch}, revision ${result.revision} already`
     case 'OtherHash':
       return 'the record in Redis has the same epoch and another routing document'
     case 'OtherOwner':

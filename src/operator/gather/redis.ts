@@ -1,3 +1,4 @@
+import { parseKept } from '../../api/kept.ts'
 import { keysOf, type JobKeyMigration } from '../../api/resource.ts'
 import type { Known, RecordObservation, RedisObservation, WorkObservation } from '../../decision/types.ts'
 import { controlKeys, type RecordFields } from '../../protocol/control-keys.ts'
@@ -81,19 +82,15 @@ export function parseWork(jobName: string, fields: Partial<Record<string, string
 }
 
 export function parseRecord(record: RecordFields): RecordObservation {
-  const evidence = parseJson<NonNullable<RecordObservation['evidence']>>(record.evidence)
-  const soak = parseJson<NonNullable<RecordObservation['soak']>>(record.soak)
-  const templates = parseJson<unknown>(record.templates)
+  const kept = parseKept(record.account)
   return {
     cluster: record.cluster,
     owner: record.owner,
     epoch: Number(record.epoch) || 0,
+    revision: Number(record.revision) || 0,
     hash: record.hash,
     document: record.document,
-    abort: record.abort === '1',
-    ...(evidence === undefined ? {} : { evidence }),
-    ...(soak === undefined ? {} : { soak }),
-    templates: Array.isArray(templates) ? templates.filter((one): one is string => typeof one === 'string') : [],
+    ...(kept === undefined ? {} : { kept }),
   }
 }
 

@@ -177,7 +177,7 @@ describe('an action', () => {
     expect(await write(2)).toMatchObject({
       ok: false,
       reason: 'RecordRefused',
-      message: expect.stringMatching(/epoch 3 already/) as string,
+      message: expect.stringMatching(/epoch 3, revision 0 already/) as string,
     })
     expect(await admin.hgetall(keys.record)).toMatchObject({
       owner: 'app/jobs',
@@ -185,7 +185,8 @@ describe('an action', () => {
       epoch: '3',
       phase: 'DualWrite',
       document: document(3),
-      templates: '["t1"]',
+      revision: '0',
+      account: '{"evidence":{"baseEpoch":1,"lineage":"l"},"templates":["t1"]}',
     })
   })
 

@@ -23,10 +23,8 @@ const record = (epoch: number, more: Partial<RecordFields> = {}): RecordFields =
   epoch: String(epoch),
   hash: `h${epoch}`,
   document: `doc ${epoch}`,
-  abort: '',
-  evidence: '{}',
-  soak: '{}',
-  templates: '[]',
+  revision: '0',
+  account: '{}',
   ...more,
 })
 
@@ -87,13 +85,18 @@ describe('the fence', () => {
 describe('the record', () => {
   test('is written where it is absent, older, or the same', async () => {
     expect(await writeRecord(c, keys, record(1), LONG)).toEqual({ ok: true })
-    expect(await writeRecord(c, keys, record(1, { soak: '{"x":1}' }), LONG)).toEqual({ ok: true })
+    expect(await writeRecord(c, keys, record(1, { revision: '2', account: '{"x":1}' }), LONG)).toEqual({ ok: true })
     expect(await writeRecord(c, keys, record(3), LONG)).toEqual({ ok: true })
     expect((await readControl(c, keys, LONG)).record).toEqual(record(3))
   })
 
   test.each([
-    ['a higher epoch stands', record(2), { ok: false, reason: 'Newer', epoch: 3 }],
+    ['a higher epoch stands', record(2), { ok: false, reason: 'Newer', epoch: 3, revision: 2 }],
+    [
+      'a higher revision of the epoch stands',
+      record(3, { revision: '1', account: '{"old":1}' }),
+      { ok: false, reason: 'Newer', epoch: 3, revision: 2 },
+    ],
     ['the epoch came with another hash', record(3, { hash: 'other' }), { ok: false, reason: 'OtherHash' }],
     [
       'another cluster holds it',
@@ -106,9 +109,27 @@ describe('the record', () => {
       { ok: false, reason: 'OtherOwner', cluster: 'c1', owner: 'prod/jobs' },
     ],
   ])('is left where %s', async (_, next, result) => {
-    await writeRecord(c, keys, record(3), LONG)
+    await writeRecord(c, keys, record(3, { revision: '2' }), LONG)
     expect(await writeRecord(c, keys, next, LONG)).toEqual(result)
-    expect((await readControl(c, keys, LONG)).record).toEqual(record(3))
+    expect((await readControl(c, keys, LONG)).record).toEqual(record(3, { revision: '2' }))
+  })
+
+  const taken = record(4, { cluster: 'c2', owner: 'dev/jobs' })
+  test.each<[string, () => Promise<unknown>]>([
+    ['of another owner', () => writeRecord(c, keys, record(3), LONG)],
+    ['of the same epoch and another hash', () => writeRecord(c, keys, record(4, { hash: 'other' }), LONG)],
+    ['with fields of another version', () => redis.raw.hset(keys.record, 'theirs', '1')],
+    ['that is no hash', () => redis.raw.set(keys.record, 'x')],
+  ])('taken over, one %s gives way whole', async (_, put) => {
+    await put()
+    expect(await writeRecord(c, keys, taken, { ...LONG, takeOver: true })).toEqual({ ok: true })
+    expect(await redis.raw.hgetall(keys.record)).toEqual(taken)
+  })
+
+  test('taken over, one that has gone on since does not give way', async () => {
+    await writeRecord(c, keys, record(5), LONG)
+    expect(await writeRecord(c, keys, taken, { ...LONG, takeOver: true })).toMatchObject({ reason: 'Newer', epoch: 5 })
+    expect((await readControl(c, keys, LONG)).record).toEqual(record(5))
   })
 
   test('is left where its key holds something else', async () => {

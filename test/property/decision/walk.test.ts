@@ -93,6 +93,11 @@ const happenings: fc.Arbitrary<Happening> = fc.oneof(
       (world) =>
         world.restoreStatus(back),
   ),
+  fc.integer({ min: 2, max: 12 }).map(
+    (passes): Happening =>
+      (world) =>
+        world.setBackStatus(passes),
+  ),
   fc.constant<Happening>((world) => world.jobs.pop()),
 )
 
@@ -275,6 +280,35 @@ describe('a whole walk', () => {
       ),
     )
   })
+})
+
+test('a latch that was written to the record outlives every loss of status, until it is answered', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom<Phase>('DualWrite', 'ReadRouting', 'BackfillVerify'),
+      fc.array(fc.tuple(fc.constantFrom('lost', 'old', 'copy'), fc.integer({ min: 1, max: 30 })), { maxLength: 6 }),
+      (phase, losses) => {
+        const world = new World(quick('BackfillVerify'))
+        world.run(400, (w) => w.status?.phase === phase && w.status.convergedAt !== undefined)
+        world.checks = 'Fail'
+        world.run(100, (w) => w.record?.kept?.failed !== undefined)
+        world.checks = 'Pass'
+        const failed = world.record?.kept?.failed
+        for (const [how, back] of losses) {
+          if (how === 'lost') world.status = undefined
+          else if (how === 'old') world.restoreStatus(back % 4)
+          else world.setBackStatus(back)
+          world.run(40)
+        }
+        expect(failed?.phase).toBe(phase)
+        expect(world.status?.failed).toEqual(failed)
+        const safe = phase === 'DualWrite' ? 'Legacy' : 'DualWrite'
+        world.run(100)
+        expect(world.status?.phase).toBe(safe)
+      },
+    ),
+    { numRuns: 12 },
+  )
 })
 
 describe('a spec that the CRD accepts', () => {

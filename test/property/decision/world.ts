@@ -1,3 +1,4 @@
+import { keptOf } from '../../../src/api/kept.ts'
 import type { JobKeyMigration } from '../../../src/api/resource.ts'
 import { durationMs } from '../../../src/api/resource.ts'
 import type { Spec } from '../../../src/api/schema.ts'
@@ -10,7 +11,6 @@ import { phaseIndex } from '../../../src/protocol/phases.ts'
 import type { WorkResult } from '../../../src/protocol/work.ts'
 import {
   BACKFILL_OK,
-  clean,
   CLUSTER,
   PREFLIGHT_OK,
   resourceOf,
@@ -70,6 +70,8 @@ export class World {
   /** Status and record as they were before each publication. */
   past: { readonly status: Status | undefined; readonly record: World['record'] }[] = []
   decisions: Decision[] = []
+  /** Status after each pass. */
+  copies: Status[] = []
 
   constructor(spec: Spec, clients = 2) {
     this.spec = spec
@@ -98,6 +100,7 @@ export class World {
     StatusSchema.parse(decision.status)
     if (decision.status.epoch !== this.status?.epoch) this.past.push({ status: this.status, record: this.record })
     this.status = decision.status
+    this.copies.push(decision.status)
     this.decisions.push(decision)
     for (const action of decision.actions) this.act(action)
     this.live(ms)
@@ -140,6 +143,11 @@ export class World {
   /** A backup brings back the status of some publications ago, or none. */
   restoreStatus(back: number): void {
     if (this.past.length > 0) this.status = this.past.at(-back)?.status
+  }
+
+  /** Somebody writes back the status of some passes ago. */
+  setBackStatus(passes: number): void {
+    if (this.copies.length > 0) this.status = this.copies.at(-passes)
   }
 
   /** All is well from now on, and a person has answered. */
@@ -283,26 +291,20 @@ export class World {
     switch (action.type) {
       case 'WriteRecord': {
         const status = this.status ?? {}
-        if (this.record !== undefined && this.record.epoch > action.epoch) throw new Error('record must not fall')
+        const [epoch, revision] = [action.epoch, status.revision ?? 0]
+        const { record } = this
+        if (record !== undefined && (record.epoch > epoch || (record.epoch === epoch && record.revision > revision)))
+          throw new Error('record must not fall')
+        const { hash } = parseDocument(action.document)
+        const owner = 'prod/ai-jobs'
         this.record = {
           cluster: CLUSTER,
-          owner: 'prod/ai-jobs',
-          epoch: action.epoch,
-          hash: parseDocument(action.document).hash,
+          owner,
+          epoch,
+          revision,
+          hash,
           document: action.document,
-          abort: status.isAbort === true,
-          ...(status.evidence === undefined ? {} : { evidence: status.evidence }),
-          soak: clean({
-            endsAt: status.soakEndsAt,
-            remainingMs: status.soakRemainingMs,
-            lengthMs: status.soakLengthMs,
-            countedThrough: status.soakCountedThrough,
-          }) as NonNullable<World['record']> extends infer R
-            ? R extends { soak?: infer S }
-              ? NonNullable<S>
-              : never
-            : never,
-          templates: status.templates ?? [],
+          kept: keptOf(status),
         }
         return
       }

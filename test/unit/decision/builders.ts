@@ -1,3 +1,4 @@
+import { keptOf } from '../../../src/api/kept.ts'
 import { type JobKeyMigration } from '../../../src/api/resource.ts'
 import { SpecSchema, type Spec, type SpecInput } from '../../../src/api/schema.ts'
 import { StatusSchema, type Status, type StatusCondition } from '../../../src/api/status.ts'
@@ -132,19 +133,10 @@ export function recordOf(status: Status, over: Partial<RecordObservation> = {}):
     cluster: CLUSTER,
     owner: 'prod/ai-jobs',
     epoch: doc.epoch,
+    revision: status.revision ?? 0,
     hash: doc.hash,
     document: status.routing ?? '',
-    abort: status.isAbort === true,
-    ...(status.evidence === undefined ? {} : { evidence: status.evidence }),
-    soak: JSON.parse(
-      JSON.stringify({
-        endsAt: status.soakEndsAt,
-        remainingMs: status.soakRemainingMs,
-        lengthMs: status.soakLengthMs,
-        countedThrough: status.soakCountedThrough,
-      }),
-    ) as NonNullable<RecordObservation['soak']>,
-    templates: status.templates ?? [],
+    kept: keptOf(status),
     ...over,
   }
 }

@@ -1,7 +1,8 @@
+import { keptOf } from '../../../src/api/kept.ts'
 import type { SpecInput } from '../../../src/api/schema.ts'
 import type { Status } from '../../../src/api/status.ts'
 import { decide } from '../../../src/decision/decide.ts'
-import type { Observations } from '../../../src/decision/types.ts'
+import type { Observations, RecordObservation } from '../../../src/decision/types.ts'
 import { isoTime } from '../../../src/decision/time.ts'
 import {
   actionOf,
@@ -31,6 +32,10 @@ const now = T0 + MINUTE
 
 function configMap(document?: string): Observations['configMap'] {
   return { known: true, value: { exists: true, immutable: false, ...(document === undefined ? {} : { document }) } }
+}
+
+function unreadable({ kept: _, ...record }: RecordObservation): RecordObservation {
+  return record
 }
 
 describe('the start', () => {
@@ -94,23 +99,107 @@ describe('what lies behind is written again from what lies ahead, with an Adopte
   })
 
   test('O4: a status of two epochs ago goes on from the record, and its epoch never falls', () => {
-    const old = statusAt('DualWrite', { epoch: 6, percent: 50, over: { purged: 'x', previous: undefined } })
+    const failures = [{ name: 'errors', outcome: 'Fail' as const, failures: 3 }]
+    const old = statusAt('DualWrite', { epoch: 6, percent: 50, from: ['Legacy', 0], over: { checks: failures } })
     const decision = run(old, worldOf(ahead))
-    expect(decision.status).toMatchObject({ epoch: 8, phase: 'ReadRouting', purged: 'x' })
+    expect(decision.status).toMatchObject({ epoch: 8, phase: 'ReadRouting', checks: [{ failures: 0 }] })
     expect(decision.status.previous).toBeUndefined()
   })
 
-  test('an adopted soak keeps what was recorded as left, and its epoch converges anew', () => {
+  const failed: NonNullable<Status['failed']> = {
+    phase: 'DualWrite',
+    step: 0,
+    generation: 1,
+    reason: 'CheckFailed',
+    message: 'errors',
+    at: isoTime(T0),
+    destination: 'Legacy',
+    targetPhase: 'DualWrite',
+    canaryPercentage: 100,
+  }
+  const newcomer = { pod: 'u9', name: 'n', workload: 'Deployment/api', template: 't9', image: 'i', since: isoTime(T0) }
+  test.each<[string, Loose<Status>]>([
+    ['the latch of a failure', { failed }],
+    ['the cap of a walk back', { lastCap: { targetPhase: 'DualWrite', canaryPercentage: 10 } }],
+    ['a purge that was carried out', { purged: 'once' }],
+    ['pods that may have run without the client', { newcomers: [newcomer] }],
+    ['the state before', { previous: { phase: 'ReadRouting', step: 1, createTarget: 100, readTarget: 100 } }],
+    ['when it was published and seen to converge', { publishedAt: isoTime(T0), convergedAt: isoTime(T0 + 1) }],
+    ['attempts of worker Jobs', { work: { purge: { attempt: 3, state: 'Recorded', failures: 0 } } }],
+    ['the preflight', { preflight: { job: 'ai-jobs-preflight-1', epoch: 1, at: isoTime(T0), inputs: 'x' } }],
+  ])('O4: a lost status does not forget %s', (_, over) => {
+    const before = statusAt('DualWrite', { epoch: 8, over })
+    expect(run(undefined, worldOf(before)).status).toMatchObject(clean(over))
+  })
+
+  test('O4: a status lost after a failed check does not walk into the same canary again', () => {
+    const held = statusAt('Legacy', { epoch: 8, over: { failed } })
+    const decision = run(undefined, worldOf(held), { spec: specOf({ targetPhase: 'DualWrite' }) })
+    expect(decision.status).toMatchObject({ phase: 'Legacy', epoch: 8, failed: { reason: 'CheckFailed' } })
+    expect(conditionText(decision, 'Stalled')).toBe('True CheckFailed')
+  })
+
+  describe('within one epoch the higher revision counts', () => {
+    const young = statusAt('DualWrite', {
+      epoch: 8,
+      percent: 10,
+      over: { revision: 4, failed: { ...failed, destination: 'DualWrite' } },
+    })
+    const { failed: _, ...old } = { ...young, revision: 3 }
+
+    test('a change of what the record keeps raises it, and the record follows', () => {
+      const unseen = { ...old, convergedAt: undefined, soakEndsAt: undefined }
+      const decision = run(clean<Status>(unseen), worldOf(clean<Status>(unseen)))
+      expect(decision.status.revision).toBe(4)
+      expect(actionOf(decision, 'WriteRecord')).toMatchObject({ epoch: 8, reason: 'Account' })
+      expect(eventReasons(decision)).not.toContain('Adopted')
+    })
+
+    test('a status of the same epoch that was set back remembers the failure, with an Adopted event', () => {
+      const decision = run(old, worldOf(young))
+      expect(decision.status).toMatchObject({ epoch: 8, revision: 5, failed: { reason: 'CheckFailed' } })
+      expect(eventReasons(decision)).toContain('Adopted')
+    })
+
+    test('a failure that was answered is not put back by an old status', () => {
+      const decision = run({ ...young, revision: 3 }, worldOf({ ...old, revision: 4 }))
+      expect(decision.status.failed).toBeUndefined()
+    })
+
+    test('a record that lies behind follows without a word', () => {
+      const decision = run(young, worldOf(young, {}, { record: recordOf(old) }))
+      expect(decision.status.revision).toBe(4)
+      expect(actionOf(decision, 'WriteRecord').reason).toBe('Account')
+      expect(eventReasons(decision)).not.toContain('Adopted')
+    })
+
+    test('of the same revision status counts: it is written first, under a lock', () => {
+      const decision = run(young, worldOf(young, {}, { record: recordOf({ ...old, revision: 4 }) }))
+      expect(decision.status).toMatchObject({ revision: 4, failed: { reason: 'CheckFailed' } })
+      expect(actionOf(decision, 'WriteRecord').reason).toBe('Account')
+    })
+
+    test('a new epoch begins at none', () => {
+      const at = statusAt('DualWrite', { epoch: 8, over: { revision: 4 } })
+      const decision = run(at, worldOf(at, {}, { fence: 8 }), { spec: specOf({ targetPhase: 'Legacy' }) })
+      const fenced = run({ ...at, fence: 8 }, worldOf(at, {}, { fence: 8 }), {
+        spec: specOf({ targetPhase: 'Legacy' }),
+      })
+      expect([decision.status.epoch, fenced.status.epoch, fenced.status.revision]).toEqual([8, 9, undefined])
+    })
+  })
+
+  test('an adopted soak that was held up keeps what was left to the millisecond', () => {
     const held = statusAt('ReadRouting', {
       epoch: 8,
       percent: 50,
       over: { evidence: ahead.evidence, soakEndsAt: undefined, soakRemainingMs: 5 * MINUTE, soakLengthMs: 24 * HOUR },
     })
     const { status } = run(undefined, worldOf(held), { now })
-    expect(status).toMatchObject({ convergedAt: isoTime(now), soakEndsAt: isoTime(now + 5 * MINUTE) })
+    expect(status).toMatchObject({ convergedAt: held.convergedAt, soakRemainingMs: 5 * MINUTE })
   })
 
-  test('a soak that was running goes on from what it had earned', () => {
+  test('a soak that was running goes on, and what was not counted yet is left to be judged', () => {
     const running = statusAt('ReadRouting', {
       epoch: 8,
       percent: 50,
@@ -122,8 +211,11 @@ describe('what lies behind is written again from what lies ahead, with an Adopte
       },
     })
     const { status } = run(undefined, worldOf(running, {}, { members: [] }), { now })
-    expect(status).toMatchObject({ soakRemainingMs: 40 * MINUTE, soakCountedThrough: isoTime(now) })
-    expect(status.soakEndsAt).toBeUndefined()
+    expect(status).toMatchObject({
+      soakEndsAt: isoTime(T0 + HOUR),
+      soakCountedThrough: isoTime(T0 + 20 * MINUTE),
+      soakLengthMs: 24 * HOUR,
+    })
   })
 
   test('an adopted record says whether its epoch is an abort', () => {
@@ -172,10 +264,9 @@ describe('what lies behind is written again from what lies ahead, with an Adopte
   })
 
   test.each<[string, Partial<ReturnType<typeof recordOf>>]>([
-    ['evidence', { evidence: { ...proven(), baseEpoch: 6 } }],
-    ['soak', { soak: {} }],
-    ['templates', { templates: [] }],
-    ['abort', { abort: true }],
+    ['evidence', { kept: { ...keptOf(ahead), evidence: { ...proven(), baseEpoch: 6 } } }],
+    ['templates', { kept: { ...keptOf(ahead), templates: [] } }],
+    ['whole account', { kept: {} }],
     ['document text', { document: 'x' }],
   ])('the record follows status in its %s too, without a word', (_, over) => {
     const decision = run(ahead, worldOf(ahead, {}, { record: recordOf(ahead, over) }))
@@ -183,8 +274,8 @@ describe('what lies behind is written again from what lies ahead, with an Adopte
     expect(eventReasons(decision)).not.toContain('Adopted')
   })
 
-  test('a record that says nothing of soak or evidence is completed', () => {
-    const { evidence: _e, soak: _s, ...bare } = recordOf(behind)
+  test('a record whose account cannot be read is written again', () => {
+    const { kept: _, ...bare } = recordOf(behind)
     expect(actionTypes(run(behind, worldOf(behind, {}, { record: bare })))).toContain('WriteRecord')
   })
 })
@@ -234,13 +325,19 @@ describe('state that contradicts itself is StateConflict: nothing is published u
       'a record ahead that cannot be read',
       status,
       world({ record: recordOf(status, { epoch: 9, document: 'x' }) }),
-      /holds no document that can be read/,
+      /is ahead of status and cannot be read/,
+    ],
+    [
+      'a record ahead whose account cannot be read',
+      status,
+      world({ record: unreadable(recordOf(higher)) }),
+      /is ahead of status and cannot be read/,
     ],
     [
       'a lost status and a record that cannot be read',
       undefined,
       world({ record: recordOf(status, { document: 'x' }) }),
-      /no routing document is left|that can be read/,
+      /is ahead of status and cannot be read/,
     ],
     [
       'a Redis elsewhere without the record',
