@@ -215,7 +215,7 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
     if (this.#connection.state !== 'ready') return depth
     try {
       const key = this.#routing.keys.depth
-      const list = (await this.#connection.call(['HGETALL', key], { deadlineMs: DEPTH_MS })) as string[]
+      const list = (await this.#connection.call(['HGETALL', key], { deadlineMs: DEPTH_MS, read: true })) as string[]
       for (let i = 0; i + 1 < list.length; i += 2) depth.set(list[i] ?? '', Number(list[i + 1]))
     } catch {
       // A scrape is no reason for anything to fail: the gauge shows what it has.

@@ -12,12 +12,14 @@ import type { OperationOptions } from './types.ts'
 /** Refusals that pass when the connection finds the primary again, or the server is less busy. */
 const PASSING = new Set(['READONLY', 'LOADING', 'MASTERDOWN', 'BUSY', 'NOAUTH'])
 const MAX_PAUSE_MS = 500
+/** A write is not tried again with less than this left, ms: its deadline would end the socket of other calls. */
+const LAST_TRY_MS = 50
 
 export interface Operation {
   readonly name: string
   /** For the metrics; undefined where it is not known. */
   readonly workspaceId: string | undefined
-  /** Reads may be repeated after `UnknownOutcome` and end at once on abort. */
+  /** Reads may be repeated after `UnknownOutcome`, end at once on abort, and end no other call with their deadline. */
   readonly read: boolean
   /** A write whose answer Redis keeps under an operation id: a repeat gets that answer, so it is repeated as reads are. */
   readonly remembered?: boolean
@@ -104,7 +106,7 @@ export class Engine {
         if (!(thrown instanceof KeyshiftError) || !repeatable(thrown, op)) throw thrown
         error = thrown
       }
-      if (performance.now() + pauseMs >= end) throw error
+      if (performance.now() + pauseMs + (op.read ? 0 : LAST_TRY_MS) >= end) throw error
       await pause(pauseMs * (0.5 + Math.random() / 2), signal)
       pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)
     }
@@ -114,7 +116,7 @@ export class Engine {
   #attempt(op: Operation, routing: Routing, left: number, signal: AbortSignal | undefined): Promise<Answer> {
     const done = this.#inflight.begin(routing.epoch)
     this.#metrics.operation(routing.name, op.name)
-    const sent = (async () => op.send(routing, this.#connection, { deadlineMs: left }))().finally(done)
+    const sent = (async () => op.send(routing, this.#connection, { deadlineMs: left, read: op.read }))().finally(done)
     return op.read && signal !== undefined ? orAborted(sent, signal) : sent
   }
 }

@@ -65,7 +65,7 @@ class Scan {
       if (connection.generation !== this.#generation) this.#restart()
       try {
         const args = ['SCAN', this.#cursor, 'MATCH', scanPattern(templates), 'COUNT', this.#count] as const
-        const reply = await connection.call(args, { deadlineMs: end - performance.now() })
+        const reply = await connection.call(args, { deadlineMs: end - performance.now(), read: true })
         if (!Array.isArray(reply) || !Array.isArray(reply[1])) {
           connection.distrust('a reply did not belong to its call')
           continue

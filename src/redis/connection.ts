@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks'
 import { Redis as DefaultRedis } from 'ioredis'
 import { formatRedisAddress, type RedisAddress } from './address.ts'
-import type { KeyshiftError } from './errors.ts'
-import { NotReady, UnknownOutcome, Refused, fromReply, replyCode } from './errors.ts'
+import { NotReady, Refused } from './errors.ts'
+import { Line } from './line.ts'
 import { SCRIPTS, type ScriptName } from './scripts.generated.ts'
-import { openSession, type Credentials, type RedisArg, type RedisConstructor, type Session } from './session.ts'
+import { openSession, type Credentials, type RedisArg, type RedisConstructor } from './session.ts'
 
 export { parseRedisAddress, formatRedisAddress, type RedisAddress } from './address.ts'
 export type { Credentials, RedisArg, RedisConstructor } from './session.ts'
@@ -19,6 +19,8 @@ export interface ConnectionOptions {
   readonly Redis?: RedisConstructor | undefined
   /** Limit of one connection attempt with its handshake, ms. Default 5000. */
   readonly connectTimeoutMs?: number | undefined
+  /** A socket that has owed a reply for this long gets no new calls, ms. Default 1000. */
+  readonly silentMs?: number | undefined
   /** Backoff between attempts, ms: doubled from `minMs` to `maxMs`, then cut by up to a half at random. */
   readonly backoff?: { readonly minMs: number; readonly maxMs: number } | undefined
 }
@@ -28,26 +30,28 @@ export interface CallOptions {
   readonly deadlineMs: number
   /** Bulk replies as Buffer instead of text. */
   readonly buffers?: boolean | undefined
+  /** It changes nothing, so that its deadline ends this call alone. */
+  readonly read?: boolean | undefined
 }
 
 export type ConnectionState = 'idle' | 'connecting' | 'ready' | 'waiting' | 'closed'
-
-interface Pending {
-  readonly settle: (error: KeyshiftError) => void
-}
 
 /**
  * One connection to a Redis primary that never sends anything twice or late. Each socket has an ioredis instance of its
  * own that never reconnects: whatever was issued on it settles when it dies, and nothing of it can reach the next one.
  * A call ends with a reply, `Refused` (nothing done), `NotReady` (nothing sent), or `UnknownOutcome`.
+ *
+ * A write's deadline destroys its socket, with all that is in flight there. So a socket that has fallen silent is retired:
+ * new calls wait for another one, those in flight keep their deadlines, and reads among them are asked again there.
  */
 export class Connection {
   readonly #options: ConnectionOptions
-  readonly #pending = new Set<Pending>()
+  readonly #silentMs: number
+  readonly #retired = new Set<Line>()
   readonly #waiters = new Set<() => void>()
   readonly #readyListeners = new Set<() => void>()
   readonly #stateListeners = new Set<(state: ConnectionState) => void>()
-  #session: Session | undefined
+  #line: Line | undefined
   #state: ConnectionState = 'idle'
   readonly #closed = new AbortController()
   #generation = 0
@@ -57,6 +61,7 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.#options = options
+    this.#silentMs = options.silentMs ?? 1000
   }
 
   get state(): ConnectionState {
@@ -99,8 +104,7 @@ export class Connection {
    * @throws Refused, NotReady, UnknownOutcome
    */
   async call(args: readonly [string, ...RedisArg[]], options: CallOptions): Promise<unknown> {
-    const end = performance.now() + options.deadlineMs
-    return this.#send(await this.#ready(end), args, end, options, false)
+    return this.#send(args, performance.now() + options.deadlineMs, options, false)
   }
 
   /**
@@ -117,16 +121,16 @@ export class Connection {
     const script = SCRIPTS[name]
     const tail = [keys.length, ...keys, ...args]
     try {
-      return await this.#send(await this.#ready(end), ['EVALSHA', script.sha1, ...tail], end, options, true)
+      return await this.#send(['EVALSHA', script.sha1, ...tail], end, options, true)
     } catch (error) {
       if (!(error instanceof Refused) || error.redisCode !== 'NOSCRIPT') throw error
     }
-    return this.#send(await this.#ready(end), ['EVAL', script.source, ...tail], end, options, true)
+    return this.#send(['EVAL', script.source, ...tail], end, options, true)
   }
 
-  /** Destroys the socket because its replies cannot be trusted; whatever is in flight becomes `UnknownOutcome`. */
+  /** Destroys every socket because a reply cannot be trusted; whatever is in flight becomes `UnknownOutcome`. */
   distrust(reason: string): void {
-    if (this.#session !== undefined) this.#lose(this.#session, new Error(reason))
+    for (const line of this.#lines()) this.#lose(line, new Error(reason))
   }
 
   /** Ends the connection at once. Calls in flight become `UnknownOutcome`, later ones `NotReady`. Idempotent. */
@@ -134,17 +138,25 @@ export class Connection {
     if (this.#state === 'closed') return
     this.#closed.abort()
     clearTimeout(this.#retryTimer)
-    const session = this.#session
+    const lines = this.#lines()
+    this.#line = undefined
     this.#setState('closed')
     this.#lastError = new Error('closed by the application')
-    if (session !== undefined) this.#drop(session, 'the connection was closed')
+    for (const line of lines) line.end('the connection was closed')
     this.#wake()
   }
 
-  async #ready(end: number): Promise<Session> {
+  async #ready(end: number): Promise<Line> {
     this.connect()
     for (;;) {
-      if (this.#state === 'ready' && this.#session !== undefined) return this.#session
+      if (this.#state === 'ready' && this.#line !== undefined) {
+        const line = this.#line
+        if (line.silentMs < this.#silentMs) return line
+        // A turn later: after a busy event loop the reply may be there, not yet read.
+        await new Promise((resolve) => setImmediate(resolve))
+        if (line === this.#line && line.silentMs >= this.#silentMs) this.#retire(line)
+        continue
+      }
       const left = end - performance.now()
       if (this.#state === 'closed' || left <= 0) {
         const why = this.#lastError?.message ?? 'connecting'
@@ -164,48 +176,14 @@ export class Connection {
     }
   }
 
-  #send(
-    session: Session,
+  async #send(
     args: readonly [string, ...RedisArg[]],
     end: number,
-    options: CallOptions,
+    { deadlineMs, buffers = false, read = false }: CallOptions,
     inScript: boolean,
   ): Promise<unknown> {
-    const left = end - performance.now()
-    if (left <= 0) return Promise.reject(new NotReady('the deadline passed before anything was sent'))
-    return new Promise((resolve, reject) => {
-      let settled = false
-      const settle = (act: () => void): void => {
-        if (settled) return
-        settled = true
-        clearTimeout(timer)
-        this.#pending.delete(pending)
-        act()
-      }
-      const pending: Pending = { settle: (error) => settle(() => reject(error)) }
-      const timer = setTimeout(() => {
-        // A late reply, or a command still in a buffer, must not outlive its caller: the socket goes with it.
-        const message = `no reply to ${args[0]} within ${Math.round(options.deadlineMs)} ms`
-        settle(() => reject(new UnknownOutcome(message)))
-        this.#lose(session, new Error(message))
-      }, Math.ceil(left))
-      this.#pending.add(pending)
-      session.send(args, options.buffers === true).then(
-        (reply) => settle(() => resolve(reply)),
-        (error: unknown) => {
-          if (settled) return
-          if (session.isReply(error)) {
-            const refused = fromReply(error, inScript)
-            settle(() => reject(refused))
-            // This server is no primary any more, or knows us no longer: look for the primary again.
-            if (['READONLY', 'NOAUTH', 'MASTERDOWN'].includes(replyCode(error))) this.#lose(session, refused)
-            return
-          }
-          if (session.isUnsent(error)) settle(() => reject(new NotReady('the connection was just lost')))
-          this.#lose(session, error instanceof Error ? error : new Error(String(error)))
-        },
-      )
-    })
+    const line = await this.#ready(end)
+    return line.send({ args, end, deadlineMs, buffers, read, inScript })
   }
 
   async #attempt(): Promise<void> {
@@ -217,13 +195,16 @@ export class Connection {
         session.destroy()
         return
       }
-      this.#session = session
-      session.onLost((error) => this.#lose(session, error))
-      if (session.lost) return
+      if (session.lost) throw new Error('the connection was lost during its handshake')
+      const line = new Line(session, (error) => this.#lose(line, error))
+      this.#line = line
       this.#generation += 1
       this.#failures = 0
       this.#setState('ready')
       this.#wake()
+      // The server answers here, and there it still does not.
+      for (const silent of this.#retired)
+        if (silent.silentMs >= this.#silentMs) silent.releaseReads('it has fallen silent')
       for (const listener of this.#readyListeners) listener()
     } catch (error) {
       this.#lastError = error instanceof Error ? error : new Error(String(error))
@@ -231,21 +212,28 @@ export class Connection {
     }
   }
 
-  #lose(session: Session, error: Error): void {
-    if (session !== this.#session) {
-      session.destroy()
-      return
-    }
-    this.#lastError = error
-    this.#drop(session, error.message)
-    this.#retryLater()
+  #lines(): readonly Line[] {
+    return [...(this.#line === undefined ? [] : [this.#line]), ...this.#retired]
   }
 
-  #drop(session: Session, why: string): void {
-    this.#session = undefined
-    session.destroy()
-    for (const pending of [...this.#pending])
-      pending.settle(new UnknownOutcome(`the connection was lost before the reply: ${why}`))
+  /** No new calls go there; it ends once nobody waits for it, or with the first write that passes its deadline. */
+  #retire(line: Line): void {
+    this.#line = undefined
+    this.#retired.add(line)
+    this.#lastError = new Error(`no reply from Redis for ${this.#silentMs} ms`)
+    line.whenIdle(() => this.#lose(line, new Error('it was retired')))
+    void this.#attempt()
+  }
+
+  #lose(line: Line, error: Error): void {
+    const current = line === this.#line
+    if (current) {
+      this.#line = undefined
+      this.#lastError = error
+    }
+    this.#retired.delete(line)
+    line.end(error.message)
+    if (current) this.#retryLater()
   }
 
   #retryLater(): void {

@@ -138,16 +138,76 @@ describe.each(MAJORS)('a connection over $major', ({ Redis }) => {
     expect(await c.call(['GET', 'j1'], LONG)).toBeNull()
   })
 
-  test('a deadline ends every call on its socket, and the next one works', async () => {
+  test("a write's deadline ends every call on its socket, and the next one works", async () => {
     const proxy = await proxied()
     const c = connect(proxy.port)
     await c.ready(LONG)
     proxy.holdReplies()
-    const [short, long] = [c.call(['GET', 'a'], { deadlineMs: 30 }), c.call(['GET', 'b'], LONG)]
+    const [short, long] = [c.call(['SET', 'a', '1'], { deadlineMs: 30 }), c.call(['GET', 'b'], LONG)]
     await expect(short).rejects.toBeInstanceOf(UnknownOutcome)
     await expect(long).rejects.toBeInstanceOf(UnknownOutcome)
     proxy.release()
     expect(await c.call(['PING'], LONG)).toBe('PONG')
+  })
+
+  test("a read's deadline ends no other call", async () => {
+    const proxy = await proxied()
+    const c = connect(proxy.port)
+    await c.ready(LONG)
+    proxy.holdReplies()
+    const [short, write] = [c.call(['GET', 'b'], { deadlineMs: 30, read: true }), c.call(['INCR', 'n'], LONG)]
+    await expect(short).rejects.toBeInstanceOf(UnknownOutcome)
+    proxy.release()
+    expect(await write).toBe(1)
+    expect(proxy.connections()).toBe(1)
+  })
+
+  test('on a silent socket calls keep their deadlines, new ones go elsewhere and share no fate with them', async () => {
+    const proxy = await proxied()
+    const c = connect(proxy.port, { silentMs: 100 })
+    await c.ready(LONG)
+    proxy.holdReplies()
+    const early = c.call(['INCR', 'n'], { deadlineMs: 500 }).catch((e: unknown) => e)
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    // Another socket, behind the same silence: nothing is sent before its handshake is answered.
+    const late = c.call(['INCR', 'm'], LONG)
+    expect(await early).toBeInstanceOf(UnknownOutcome)
+    expect(await redis.raw.mget('n', 'm')).toEqual(['1', null])
+    proxy.release()
+    expect(await late).toBe(1)
+    expect(proxy.connections()).toBe(2)
+  })
+
+  test('a socket that was retired while Redis was slow loses nothing, and is closed when its last call has ended', async () => {
+    const proxy = await proxied()
+    const c = connect(proxy.port, { silentMs: 100 })
+    await c.ready(LONG)
+    proxy.holdReplies()
+    const early = [c.call(['INCR', 'n'], LONG), c.call(['GET', 'b'], { ...LONG, read: true })]
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    const late = c.call(['INCR', 'n'], LONG)
+    await until('the second socket', () => proxy.connections() === 2)
+    proxy.release()
+    expect(await Promise.all([...early, late])).toEqual([1, null, 2])
+    await until(
+      'one socket is left',
+      async () => (String(await redis.raw.client('LIST')).match(/name=test/g) ?? []).length === 1,
+    )
+  })
+
+  test('half-open: reads are asked again on another socket, writes end by their own deadlines', async () => {
+    const proxy = await proxied()
+    const c = connect(proxy.port, { silentMs: 100 })
+    await c.ready(LONG)
+    proxy.vanish()
+    const write = c.call(['INCR', 'n'], { deadlineMs: 1000 }).catch((e: unknown) => e)
+    const read = c.call(['GET', 'b'], { ...LONG, read: true }).catch((e: unknown) => e)
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    expect(await c.call(['INCR', 'm'], LONG)).toBe(1)
+    // Long before its own deadline.
+    expect(await read).toBeInstanceOf(UnknownOutcome)
+    expect(await write).toBeInstanceOf(UnknownOutcome)
+    expect(await redis.raw.exists('n')).toBe(0)
   })
 
   test('K7 a reply that nobody asked for ends the connection', async () => {

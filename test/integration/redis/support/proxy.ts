@@ -14,6 +14,13 @@ export interface Proxy {
   delayReplies(ms: () => number): void
   /** Changes the next chunk of replies. */
   damageNext(change: (chunk: Buffer) => Buffer): void
+  /**
+   * Resets its connection in place of passing the next chunk on: before the server gets a request, before the client gets a
+   * reply, or after half of the reply.
+   */
+  cutNext(where: 'request' | 'reply' | 'mid-reply'): void
+  /** The peer of the connections there are now is gone without a word: what either side sends is lost, nothing is closed. */
+  vanish(): void
   /** Resets all connections. */
   cut(): void
   /** Refuses connections, or takes them again. */
@@ -30,6 +37,8 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
   let holding = false
   let delay: (() => number) | undefined
   let damage: ((chunk: Buffer) => Buffer) | undefined
+  let cutting: 'request' | 'reply' | 'mid-reply' | undefined
+  let generation = 0
   const held: { socket: Socket; chunk: Buffer }[] = []
   const sockets = new Set<Socket>()
   const clients = new Set<Socket>()
@@ -42,6 +51,8 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
       return
     }
     made += 1
+    const born = generation
+    const vanished = (): boolean => born < generation
     clients.add(client)
     const upstream = connect(target, '127.0.0.1')
     let queue = Promise.resolve()
@@ -57,10 +68,27 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
       clients.delete(client)
       sockets.delete(upstream)
     }
-    client.on('close', end)
-    upstream.on('close', end)
-    client.on('data', (chunk) => write(upstream, chunk))
+    const reset = (): void => {
+      cutting = undefined
+      client.resetAndDestroy()
+      upstream.resetAndDestroy()
+    }
+    client.on('close', () => (vanished() ? client.destroy() : end()))
+    upstream.on('close', () => (vanished() ? upstream.destroy() : end()))
+    client.on('data', (chunk) => {
+      if (vanished()) return
+      if (cutting === 'request') reset()
+      else write(upstream, chunk)
+    })
     upstream.on('data', (chunk) => {
+      if (vanished()) return
+      if (cutting === 'mid-reply') client.write(chunk.subarray(0, Math.ceil(chunk.length / 2)))
+      if (cutting === 'reply' || cutting === 'mid-reply') {
+        // After its end, so that the half is on the wire.
+        if (cutting === 'reply') reset()
+        else setImmediate(reset)
+        return
+      }
       const out = damage?.(chunk) ?? chunk
       damage = undefined
       if (holding) {
@@ -87,6 +115,8 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
     },
     delayReplies: (ms) => (delay = ms),
     damageNext: (change) => (damage = change),
+    cutNext: (where) => (cutting = where),
+    vanish: () => (generation += 1),
     cut: () => {
       held.splice(0)
       for (const socket of sockets) socket.resetAndDestroy()
