@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram } from 'prom-client'
+import { CLIENT_EPOCH, OTHER_WORKSPACES as OTHER } from '../protocol/metrics.ts'
 import { InvalidArgument } from './errors.ts'
 import type { MetricName, MetricsOptions } from './types.ts'
 
@@ -9,7 +10,6 @@ export const SERVED = ['target', 'fallback', 'legacy', 'none'] as const
 export type Served = (typeof SERVED)[number]
 
 const MAX_WORKSPACES = 1000
-const OTHER = 'other'
 
 /** What the client counts. Without a registry nothing is kept. */
 export interface Metrics {
@@ -84,7 +84,7 @@ export function makeMetrics(
     'Queue entries removed because their job is gone or they are malformed',
   )
   const epochGauge = make(
-    'keyshift_client_epoch',
+    CLIENT_EPOCH,
     (c) => new Gauge({ ...c, labelNames: ['migration'] }),
     'Epoch of the routing in force, 0 while unmanaged',
   )

@@ -5,7 +5,7 @@ import type { Failure } from './failure.ts'
 import type { Scene } from './scene.ts'
 import type { JudgedWindow } from './soak.ts'
 import { timeMs } from './time.ts'
-import type { SoakWindow } from './types.ts'
+import { uncounted } from './windows.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -22,7 +22,7 @@ export interface Judged {
 export function judgeChecks(scene: Scene, status: Status, doc: RoutingDocument): Judged {
   const { checks, observations } = scene
   const through = doc.phase === 'Legacy' ? undefined : timeMs(status.soakCountedThrough)
-  const fresh = through === undefined ? [] : notCounted(observations.windows, through)
+  const fresh = through === undefined ? [] : uncounted(observations.windows, through)
   const tallies = fresh.reduce((sums, window) => tally(sums, checks, window), talliesOf(status.checks))
   const note = { before: status.checks, checks, latest: observations.latest, tallies }
   const changed = noteChecks({ ...note, refresh: false }) !== status.checks
@@ -43,8 +43,4 @@ export function judgeChecks(scene: Scene, status: Status, doc: RoutingDocument):
           },
         }),
   }
-}
-
-function notCounted(windows: readonly SoakWindow[], through: number): readonly SoakWindow[] {
-  return windows.filter(({ start }) => start >= through)
 }

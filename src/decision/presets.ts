@@ -1,4 +1,5 @@
 import type { CheckSpec, Spec } from '../api/schema.ts'
+import { CLIENT_EPOCH } from '../protocol/metrics.ts'
 
 const WINDOW = '5m'
 /** A counter not seen for this long before the window is new in it. */
@@ -21,6 +22,15 @@ export function presetChecks(name: string): readonly CheckSpec[] {
       share(`keyshift_client_stale_epoch_total${migration}`, `keyshift_client_operations_total${migration}`),
     ),
   ]
+}
+
+/**
+ * Query that answers something only while Prometheus scrapes clients of the migration of that name, and did so already
+ * a window ago: one that has lost its data has nothing to say yet of what the window held.
+ */
+export function clientsSeen(name: string): string {
+  const clients = `${CLIENT_EPOCH}{migration="${name}"}`
+  return `count(${clients}) and count(${clients} offset ${WINDOW})`
 }
 
 function preset(name: string, query: string): CheckSpec {

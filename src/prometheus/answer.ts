@@ -17,7 +17,7 @@ export interface Series {
 /**
  * Why there is no answer. `Unreachable`: no answer came. `Refused`: 401 or 403. `Unavailable`: 429, 5xx or another status, try later.
  * `BadQuery`: 400 or 422, or a result that no check can be made of. `NotPrometheus`: something else answers at this address.
- * `TooLarge`: the answer is bigger than the client reads.
+ * `TooLarge`: the answer is bigger than the client reads, or asks more of the server than it gives; less may go through.
  */
 export type Failure = 'Unreachable' | 'Refused' | 'Unavailable' | 'BadQuery' | 'NotPrometheus' | 'TooLarge'
 

@@ -115,7 +115,10 @@ export function createPrometheusClient(options: PrometheusOptions): PrometheusCl
     const { status } = response
     const said = readError(text)
     if (status === 400 || status === 422) {
-      return said === undefined ? notPrometheus(text) : failed('BadQuery', `Prometheus refuses the query: ${said}`)
+      if (said === undefined) return notPrometheus(text)
+      // Limits on samples, series or chunks: a shorter range may stay below them.
+      const failure = status === 422 && /\b(too many|limit|exceed|more than)/i.test(said) ? 'TooLarge' : 'BadQuery'
+      return failed(failure, `Prometheus refuses the query: ${said}`)
     }
     if (isRefusal(answer)) return failed('Refused', `Prometheus answers ${status}: ${whoseFault(status, token)}`)
     if (status >= 300 && status < 400) {

@@ -1,5 +1,5 @@
 import type { JobKeyMigration } from '../../api/resource.ts'
-import { checksOf } from '../../decision/presets.ts'
+import { checksOf, clientsSeen } from '../../decision/presets.ts'
 import type { CheckMeasurement, SoakWindow } from '../../decision/types.ts'
 import { createPrometheusClient, type PrometheusClient } from '../../prometheus/client.ts'
 import { phaseIndex } from '../../protocol/phases.ts'
@@ -76,7 +76,7 @@ export class Checks {
       session: String(status?.epoch ?? 0),
       countFrom: countFrom(status),
       soakMs: status?.soakLengthMs,
-      emptyPasses: status?.phase !== undefined && phaseIndex(status.phase) >= phaseIndex('BackfillVerify'),
+      clientsQuery: mayBeIdle(status) ? clientsSeen(resource.metadata.name) : undefined,
     }
   }
 
@@ -109,6 +109,11 @@ export class Checks {
       throw new SecretMissing(`Secret ${name} in namespace ${namespace} has no key "${key}": add it`)
     return value
   }
+}
+
+/** In the long soak of BackfillVerify an application has quiet hours; in canary steps no traffic is no proof. */
+function mayBeIdle(status: JobKeyMigration['status']): boolean {
+  return status?.phase !== undefined && phaseIndex(status.phase) >= phaseIndex('BackfillVerify')
 }
 
 /** Where windows begin, ms: what is counted already. Undefined while nothing is counted, as in Legacy. */

@@ -1,4 +1,6 @@
 const HOUR_MS = 3_600_000
+/** What went missing within this time of each other went together, ms. */
+const TOGETHER_MS = 120_000
 
 /** Which elements of a check's vector had a value in the last hour, so that a part of them going missing is noticed. */
 export class Activity {
@@ -11,13 +13,26 @@ export class Activity {
   }
 
   /**
-   * Names active in the hour before `time` and not among `present`, when they are more than a fifth of those active:
-   * then a store, a scrape target or a recording rule is away, not a few idle workspaces. Otherwise empty.
+   * Names active in the hour before `time`, not among `present`, and gone together, when they are more than a fifth of
+   * those active: then a store, a scrape target or a recording rule is away. Workspaces that fall idle do so one by one,
+   * and a single one is no sign unless nothing is left. Otherwise empty.
    */
   vanished(present: readonly string[], time: number): readonly string[] {
     const here = new Set(present)
-    const active = [...this.#lastSeen].filter(([, seen]) => time - seen <= HOUR_MS).map(([name]) => name)
-    const missing = active.filter((name) => !here.has(name))
-    return missing.length * 5 > active.length ? missing.sort() : []
+    const active = [...this.#lastSeen].filter(([, seen]) => time - seen <= HOUR_MS)
+    const together = largestGroup(active.filter(([name]) => !here.has(name)))
+    const many = together.length > 1 || here.size === 0
+    return many && together.length * 5 > active.length ? together.sort() : []
   }
+}
+
+/** The most names that were last seen within TOGETHER_MS of each other. */
+function largestGroup(missing: readonly (readonly [name: string, seen: number])[]): string[] {
+  const ordered = [...missing].sort(([, a], [, b]) => a - b)
+  let [first, best, length] = [0, 0, 0]
+  ordered.forEach(([, seen], i) => {
+    while (seen - (ordered[first]?.[1] ?? seen) > TOGETHER_MS) first += 1
+    if (i + 1 - first > length) [best, length] = [first, i + 1 - first]
+  })
+  return ordered.slice(best, best + length).map(([name]) => name)
 }

@@ -1,11 +1,15 @@
 import type { CheckSpec } from '../../api/schema.ts'
 import type { CheckMeasurement, Outcome } from '../../decision/types.ts'
 import type { Labels } from '../../prometheus/client.ts'
+import { CLIENT_EPOCH, OTHER_WORKSPACES } from '../../protocol/metrics.ts'
 import type { Element, Reading } from './reading.ts'
 
 export interface JudgeContext {
-  /** From BackfillVerify on a vector without active workspace is passed: the quiet hours of a 30 day soak. */
-  readonly emptyPasses: boolean
+  /**
+   * Whether clients of this migration were scraped (`clientsSeen`): asked where a vector without active workspace may
+   * pass, which is from BackfillVerify on, in the quiet hours of a 30 day soak.
+   */
+  readonly clients?: Reading | undefined
   /** Elements active in the last hour that are missing together: see `Activity.vanished`. */
   readonly vanished: readonly string[]
 }
@@ -20,8 +24,7 @@ export function judge(check: CheckSpec, reading: Reading, context: JudgeContext)
   const usable = reading.elements.filter(({ value }) => !Number.isNaN(value))
   const worst = [...usable].sort((a, b) => excess(check, b.value) - excess(check, a.value)).slice(0, WORST)
   const first = worst[0]
-  if (reading.warnings.length > 0)
-    return measurement(check, 'Inconclusive', worst, `Prometheus warns: ${reading.warnings.join('; ')}`)
+  if (reading.warnings.length > 0) return measurement(check, 'Inconclusive', worst, warningText(reading.warnings))
   if (reading.ageMs > STALE_MS)
     return measurement(check, 'Inconclusive', worst, `the answer is ${Math.round(reading.ageMs / 1000)} s old`)
   if (first !== undefined && excess(check, first.value) > 0)
@@ -35,20 +38,44 @@ export function judge(check: CheckSpec, reading: Reading, context: JudgeContext)
     return measurement(check, check.onNoData, worst, `${which} NaN (${some(idle)}): ${hint}`)
   }
   if (context.vanished.length > 0) return measurement(check, 'Inconclusive', worst, vanishedText(context.vanished))
+  const others = reading.elements.find((element) => mayHide(check, element))
+  if (others !== undefined) return measurement(check, 'Inconclusive', worst, othersText(others))
   return measurement(check, 'Pass', worst, first === undefined ? '' : `${nameValue(first)} ${within(check)}`)
 }
 
-/** The name under which an element is remembered: its workspace, else all its labels. */
+/**
+ * The name under which an element is remembered: its workspace, else its labels without those that each deploy changes.
+ * Empty where it has none.
+ */
 export function elementName({ labels }: Element): string {
-  return labels['workspace_id'] ?? labelText(labels)
+  const { pod: _pod, instance: _instance, ...lasting } = labels
+  return labels['workspace_id'] ?? labelText(lasting)
 }
 
-function judgeEmpty(check: CheckSpec, context: JudgeContext): CheckMeasurement {
+function judgeEmpty(check: CheckSpec, { vanished, clients }: JudgeContext): CheckMeasurement {
   if (check.onNoData !== 'Inconclusive') return measurement(check, check.onNoData, [], 'no data')
-  if (context.vanished.length > 0) return measurement(check, 'Inconclusive', [], vanishedText(context.vanished))
-  return context.emptyPasses
-    ? measurement(check, 'Pass', [], 'no active workspace')
-    : measurement(check, 'Inconclusive', [], 'the query gives no data: is the application scraped, and has it traffic?')
+  const unclear = (why: string): CheckMeasurement => measurement(check, 'Inconclusive', [], why)
+  if (vanished.length > 0) return unclear(vanishedText(vanished))
+  if (clients === undefined) return unclear('the query gives no data: is the application scraped, and has it traffic?')
+  if (clients.kind === 'failed') return measurement(check, 'Error', [], clients.message)
+  if (clients.warnings.length > 0) return unclear(warningText(clients.warnings))
+  if (clients.elements.length > 0) return measurement(check, 'Pass', [], 'no active workspace')
+  return unclear(
+    `the query gives no data, and Prometheus has had no ${CLIENT_EPOCH} of this migration for the last 5 minutes, so this may be no quiet hour: is the application scraped?`,
+  )
+}
+
+// The mean of many workspaces is within bounds while one of them is not; only a share of 0 is the share of each.
+function mayHide({ min }: CheckSpec, { labels, value }: Element): boolean {
+  return labels['workspace_id'] === OTHER_WORKSPACES && (value !== 0 || min !== undefined)
+}
+
+function othersText(element: Element): string {
+  return `${nameValue(element)} stands for all workspaces without series of their own, and one of them may be outside the bounds: leave it out with workspace_id!="${OTHER_WORKSPACES}" and give it a check of its own without "by"`
+}
+
+function warningText(warnings: readonly string[]): string {
+  return `Prometheus warns that its answer may not be whole: ${warnings.join('; ')}`
 }
 
 function measurement(check: CheckSpec, outcome: Outcome, worst: readonly Element[], message: string): CheckMeasurement {
@@ -99,7 +126,7 @@ function labelText(labels: Labels): string {
 }
 
 function vanishedText(names: readonly string[]): string {
-  return `${names.length} elements with values in the last hour are missing together: ${some(names)}`
+  return `${names.length} of the elements with values in the last hour are missing together: ${some(names)}; is a store or a scrape target away?`
 }
 
 function some(names: readonly string[]): string {

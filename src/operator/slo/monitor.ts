@@ -2,9 +2,10 @@ import type { CheckSpec } from '../../api/schema.ts'
 import type { CheckMeasurement, SoakWindow } from '../../decision/types.ts'
 import { MAX_POINTS, type PrometheusClient } from '../../prometheus/client.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { Activity } from './activity.ts'
+import { nextStates, type CheckState } from './check-state.ts'
 import { elementName, judge } from './judge.ts'
-import { readingOf, readingsOf, type Reading } from './reading.ts'
+import { KeptWindows } from './kept-windows.ts'
+import { readChecks, type Readings } from './read.ts'
 import { carried, intervalOf, windowEnds, windowLength } from './windows.ts'
 
 /** What a monitor measures, given anew by each reconcile. */
@@ -17,8 +18,8 @@ export interface SloPlan {
   readonly countFrom?: number | undefined
   /** Length of the step's soak, ms. */
   readonly soakMs?: number | undefined
-  /** See JudgeContext. */
-  readonly emptyPasses: boolean
+  /** Given where a check without active workspace may pass: see JudgeContext.clients. */
+  readonly clientsQuery?: string | undefined
 }
 
 export interface MonitorOptions {
@@ -27,21 +28,10 @@ export interface MonitorOptions {
   readonly onMeasured: () => void
 }
 
-interface CheckState {
-  readonly check: CheckSpec
-  readonly activity: Activity
-  seeded: boolean
-  measuredAt: number
-  last: CheckMeasurement | undefined
-}
-
 /** Windows asked for in one range query; a hundred windows of a thousand workspaces fit into one answer. */
 const MAX_CHUNK = Math.min(500, MAX_POINTS)
-/** Windows kept until the decision has counted them. The oldest go first: time without a window earns nothing. */
-const MAX_KEPT = 5000
-const PARALLEL = 4
-const HOUR_MS = 3_600_000
-const SEED_STEP_MS = 60_000
+/** A Prometheus too slow for a long range is asked for shorter ones down to this. */
+const SLOW_CHUNK = 10
 
 /**
  * Measures the checks of one resource in the background and keeps the windows that the decision has not counted yet. One
@@ -52,7 +42,7 @@ export class SloMonitor {
   readonly #onMeasured: () => void
   #plan: SloPlan | undefined
   #states = new Map<string, CheckState>()
-  #windows: SoakWindow[] = []
+  readonly #windows = new KeptWindows()
   /** End of the last judged window while a soak is counted. */
   #through: number | undefined
   #measuredAt = -Infinity
@@ -68,7 +58,7 @@ export class SloMonitor {
 
   /** Windows not counted yet, oldest first. */
   get windows(): readonly SoakWindow[] {
-    return this.#windows
+    return this.#windows.all
   }
 
   /** The newest measurement of each check that was measured at all. */
@@ -81,22 +71,19 @@ export class SloMonitor {
     const before = this.#plan
     this.#plan = plan
     const fresh = plan === undefined || plan.session !== before?.session || plan.client !== before.client
-    this.#states = nextStates(this.#states, plan, plan?.client !== before?.client)
+    this.#states = nextStates(this.#states, plan?.checks ?? [], plan?.client !== before?.client)
     if (fresh || plan.countFrom === undefined) {
-      this.#windows = []
+      this.#windows.clear()
       this.#through = plan?.countFrom
     } else {
       const from = plan.countFrom
-      this.#windows = this.#windows.filter(({ start }) => start >= from)
+      this.#windows.countedThrough(from)
       this.#through = Math.max(this.#through ?? from, from)
     }
     if (fresh) {
       this.#retryAt = -Infinity
       // A measurement from before the step proves nothing of it.
-      for (const state of this.#states.values()) {
-        state.measuredAt = -Infinity
-        state.last = undefined
-      }
+      for (const state of this.#states.values()) state.forgetMeasurement()
     }
     this.#wake.abort()
     this.#wake = new AbortController()
@@ -128,136 +115,71 @@ export class SloMonitor {
     const ends = counting ? windowEnds(this.#through ?? now, now, length, this.#chunk) : []
     const times = ends.length === 0 ? [now] : ends
     const states = [...this.#states.values()]
-    const readings = await this.#read(plan, states, times, length, signal)
+    const question = {
+      client: plan.client,
+      states,
+      times,
+      stepMs: length,
+      isDue: (state: CheckState) => state.last === undefined || isDue(state, plan, now),
+      clientsQuery: plan.clientsQuery,
+    }
+    const readings = await readChecks(question, signal)
     if (signal.aborted || this.#plan?.session !== plan.session || this.#plan.client !== plan.client) return false
     if (ends.length > 1 && this.#mustAskAgain(readings, ends.length, length)) {
-      for (const state of states) this.#rejudge(plan, state, readings.get(state)?.get(times[0] ?? now))
+      for (const state of states) this.#showFailure(state, readings, times[0] ?? now)
       return true
     }
     for (const time of times) {
       const measurements = states.map((state) =>
-        this.#judgeAt(plan, state, readings.get(state)?.get(time), time, counting && ends.length === 0),
+        this.#judgeAt(plan, state, readings, time, counting && ends.length === 0),
       )
       if (ends.length > 0) this.#windows.push({ start: time - length, end: time, measurements })
     }
-    this.#windows.splice(0, Math.max(0, this.#windows.length - MAX_KEPT))
     if (ends.length > 0) this.#through = ends.at(-1)
+    if (now - (this.#through ?? now) < length) this.#chunk = MAX_CHUNK
     this.#measuredAt = now
     return true
   }
 
   /** History that cannot be read now can be read later: nothing is judged of it, the soak waits. */
-  #mustAskAgain(
-    readings: ReadonlyMap<CheckState, ReadonlyMap<number, Reading>>,
-    count: number,
-    length: number,
-  ): boolean {
-    const failures = [...readings.values()]
+  #mustAskAgain({ checks, clients }: Readings, count: number, length: number): boolean {
+    const failures = [...checks.values(), ...(clients === undefined ? [] : [clients])]
       .flatMap((byTime) => [...byTime.values()].slice(0, 1))
       .flatMap((reading) => (reading.kind === 'failed' ? [reading.failure] : []))
-    if (failures.includes('TooLarge') && count > 1) {
-      this.#chunk = Math.max(1, Math.floor(count / 2))
+    const half = Math.max(1, Math.floor(count / 2))
+    if (failures.includes('TooLarge')) {
+      this.#chunk = half
       return true
     }
-    if (!failures.some((failure) => failure !== 'BadQuery' && failure !== 'TooLarge')) return false
+    if (!failures.some((failure) => failure !== 'BadQuery')) return false
+    this.#chunk = Math.max(SLOW_CHUNK, half)
     this.#retryAt = this.#clock.now() + length
     return true
   }
 
   /** Shows a failure to read history as the check's newest measurement. */
-  #rejudge(plan: SloPlan, state: CheckState, reading: Reading | undefined): void {
-    if (reading?.kind !== 'failed' || reading.failure === 'TooLarge') return
-    state.last = judge(state.check, reading, { emptyPasses: plan.emptyPasses, vanished: [] })
+  #showFailure(state: CheckState, readings: Readings, time: number): void {
+    const reading = readings.checks.get(state)?.get(time)
+    if (reading === undefined || (reading.kind === 'failed' && reading.failure === 'TooLarge')) return
+    const shown = judge(state.check, reading, { clients: readings.clients?.get(time), vanished: [] })
+    if (shown.outcome === 'Error') state.last = shown
   }
 
   /** `early`: before the first window ends; then the window is measured all the same. */
-  #judgeAt(
-    plan: SloPlan,
-    state: CheckState,
-    reading: Reading | undefined,
-    time: number,
-    early: boolean,
-  ): CheckMeasurement {
-    if (reading === undefined && state.last !== undefined) return carried(state.last)
-    if (state.last !== undefined && !isDue(state, plan, time)) return carried(state.last)
+  #judgeAt(plan: SloPlan, state: CheckState, readings: Readings, time: number, early: boolean): CheckMeasurement {
+    const reading = readings.checks.get(state)?.get(time)
+    if (state.last !== undefined && (reading === undefined || !isDue(state, plan, time))) return carried(state.last)
     const read = reading ?? { kind: 'failed', failure: 'Unreachable', message: 'not measured' }
-    const names =
-      read.kind === 'elements'
-        ? read.elements
-            .filter(({ value }) => !Number.isNaN(value))
-            .map(elementName)
-            .filter((name) => name !== '')
-        : []
+    const usable = read.kind === 'elements' ? read.elements.filter(({ value }) => !Number.isNaN(value)) : []
+    const names = usable.map(elementName).filter((name) => name !== '')
     const vanished = state.activity.vanished(names, time)
-    state.last = judge(state.check, read, { emptyPasses: plan.emptyPasses, vanished })
+    state.last = judge(state.check, read, { clients: readings.clients?.get(time), vanished })
     if (!early) state.measuredAt = time
     state.activity.see(names, time)
     return state.last
-  }
-
-  async #read(
-    plan: SloPlan,
-    states: readonly CheckState[],
-    times: readonly number[],
-    length: number,
-    signal: AbortSignal,
-  ): Promise<ReadonlyMap<CheckState, ReadonlyMap<number, Reading>>> {
-    const [first = 0, last = first] = [times[0], times.at(-1)]
-    const readings = new Map<CheckState, ReadonlyMap<number, Reading>>()
-    const readOne = async (state: CheckState): Promise<void> => {
-      const { query } = state.check
-      if (times.length === 1) {
-        if (state.last !== undefined && !isDue(state, plan, first)) return
-        const reading = readingOf(await plan.client.query(query, first, signal), first)
-        if (reading.kind === 'elements') await this.#seed(plan, state, first, signal)
-        readings.set(state, new Map([[first, reading]]))
-        return
-      }
-      await this.#seed(plan, state, first, signal)
-      const answer = await plan.client.range({ query, start: first, end: last, stepMs: length }, signal)
-      readings.set(state, readingsOf(answer, times))
-    }
-    for (let i = 0; i < states.length; i += PARALLEL) await Promise.all(states.slice(i, i + PARALLEL).map(readOne))
-    return readings
-  }
-
-  /** After a restart the last hour's workspaces are read back, or a store that went away meanwhile would pass unseen. */
-  async #seed(plan: SloPlan, state: CheckState, before: number, signal: AbortSignal): Promise<void> {
-    if (state.seeded) return
-    const range = {
-      query: state.check.query,
-      start: before - HOUR_MS,
-      end: before - SEED_STEP_MS,
-      stepMs: SEED_STEP_MS,
-    }
-    const answer = await plan.client.range(range, signal)
-    if (answer.kind === 'failed') return
-    state.seeded = true
-    const seen = answer.series.flatMap(({ labels, points }) => {
-      const last = points.findLast(({ value }) => !Number.isNaN(value))
-      const name = elementName({ labels, value: 0 })
-      return last === undefined || name === '' ? [] : [{ name, time: last.time }]
-    })
-    for (const { name, time } of seen.sort((a, b) => a.time - b.time)) state.activity.see([name], time)
   }
 }
 
 function isDue(state: CheckState, plan: SloPlan, time: number): boolean {
   return time < state.measuredAt || time - state.measuredAt >= intervalOf(state.check, plan.soakMs)
-}
-
-/** States of checks that are the same as before are kept; a changed query starts anew. */
-function nextStates(
-  before: ReadonlyMap<string, CheckState>,
-  plan: SloPlan | undefined,
-  forget: boolean,
-): Map<string, CheckState> {
-  return new Map(
-    (plan?.checks ?? []).map((check) => {
-      const known = before.get(check.name)
-      const same = !forget && known !== undefined && JSON.stringify(known.check) === JSON.stringify(check)
-      const fresh = { check, activity: new Activity(), seeded: false, measuredAt: -Infinity, last: undefined }
-      return [check.name, same ? known : fresh] as const
-    }),
-  )
 }

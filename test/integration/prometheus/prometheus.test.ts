@@ -118,7 +118,7 @@ describe('the preset error-rate (G1)', () => {
   const ask = async (): Promise<CheckMeasurement> => {
     if (check === undefined) throw new Error('no preset')
     const now = Date.now()
-    return judge(check, readingOf(await client.query(check.query, now), now), { emptyPasses: false, vanished: [] })
+    return judge(check, readingOf(await client.query(check.query, now), now), { vanished: [] })
   }
   const until = async (outcome: string): Promise<CheckMeasurement> => {
     for (;;) {
@@ -168,7 +168,7 @@ it('windows judged live and windows judged from history have the same outcomes',
       clock: systemClock,
       onMeasured: () => monitor.windows.length >= count && stop.abort(),
     })
-    monitor.follow({ checks, client, session: '1', countFrom: from, soakMs: 60_000, emptyPasses: false })
+    monitor.follow({ checks, client, session: '1', countFrom: from, soakMs: 60_000 })
     await monitor.run(stop.signal)
     return monitor.windows.slice(0, count).map(({ start, end, measurements }) => ({
       start,

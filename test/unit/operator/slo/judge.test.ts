@@ -1,6 +1,6 @@
 import type { CheckSpec } from '../../../../src/api/schema.ts'
 import { Activity } from '../../../../src/operator/slo/activity.ts'
-import { judge, type JudgeContext } from '../../../../src/operator/slo/judge.ts'
+import { elementName, judge, type JudgeContext } from '../../../../src/operator/slo/judge.ts'
 import { readingOf, readingsOf, type Reading } from '../../../../src/operator/slo/reading.ts'
 
 const check = (changes: Partial<CheckSpec> = {}): CheckSpec => ({
@@ -18,8 +18,16 @@ const values = (...list: number[]): Reading => ({
   warnings: [],
   ageMs: 0,
 })
+const others = (value: number): Reading => ({
+  kind: 'elements',
+  elements: [
+    { labels: { workspace_id: 'w1' }, value: value > 0.9 ? 1 : 0 },
+    { labels: { workspace_id: 'other' }, value },
+  ],
+  warnings: [],
+  ageMs: 0,
+})
 const context = (changes: Partial<JudgeContext> = {}): JudgeContext => ({
-  emptyPasses: false,
   vanished: [],
   ...changes,
 })
@@ -56,18 +64,42 @@ describe('a check', () => {
     ['passes without data where the spec says so', check({ onNoData: 'Pass' }), values(), context(), 'Pass', /no data/],
     ['fails without data where the spec says so', check({ onNoData: 'Fail' }), values(), context(), 'Fail', /no data/],
     [
-      'passes without active workspace from BackfillVerify on',
+      'passes without active workspace where that may be and clients are scraped',
       check(),
       values(),
-      context({ emptyPasses: true }),
+      context({ clients: values(2) }),
       'Pass',
       /no active workspace/,
     ],
     [
-      'is inconclusive when all workspaces vanished, also in BackfillVerify',
+      'is inconclusive without active workspace when no client is scraped either',
       check(),
       values(),
-      context({ emptyPasses: true, vanished: ['w1'] }),
+      context({ clients: values() }),
+      'Inconclusive',
+      /no keyshift_client_epoch of this migration/,
+    ],
+    [
+      'is an error when it depends on the clients and these cannot be asked for',
+      check(),
+      values(),
+      context({ clients: { kind: 'failed', failure: 'Unavailable', message: 'busy' } }),
+      'Error',
+      /busy/,
+    ],
+    [
+      'is inconclusive when the answer about the clients comes with a warning',
+      check(),
+      values(),
+      context({ clients: { ...values(2), warnings: ['a store is away'] } as Reading }),
+      'Inconclusive',
+      /a store is away/,
+    ],
+    [
+      'is inconclusive when all workspaces vanished, although clients are scraped',
+      check(),
+      values(),
+      context({ clients: values(2), vanished: ['w1'] }),
       'Inconclusive',
       /missing together: w1/,
     ],
@@ -94,7 +126,7 @@ describe('a check', () => {
       values(0),
       context({ vanished: ['w8', 'w9'] }),
       'Inconclusive',
-      /2 elements .* w8, w9/,
+      /2 of the elements .* w8, w9/,
     ],
     [
       'fails when workspaces vanished and one that is there is too high',
@@ -120,6 +152,31 @@ describe('a check', () => {
       'Inconclusive',
       /61 s old/,
     ],
+    [
+      'never passes on a share of failures among the workspaces without series of their own (G5)',
+      check(),
+      others(0.001),
+      context(),
+      'Inconclusive',
+      /0.001000 of workspace_id="other" stands for all workspaces .*workspace_id!="other"/,
+    ],
+    [
+      'never passes on the lowest of workspaces without series of their own (G5)',
+      { ...check({ min: 0.9 }), max: undefined },
+      others(0.95),
+      context(),
+      'Inconclusive',
+      /stands for all workspaces/,
+    ],
+    [
+      'passes when none of the workspaces without series of their own has a failure (G5)',
+      check(),
+      others(0),
+      context(),
+      'Pass',
+      /within max/,
+    ],
+    ['fails when they are too high together (G5)', check(), others(0.5), context(), 'Fail', /"other" is above/],
     [
       'is an error when nothing answers',
       check(),
@@ -175,6 +232,8 @@ describe('workspaces', () => {
     ['a fifth missing is no sign', 10, 8, 1, 0],
     ['more than a fifth missing has vanished', 10, 7, 1, 3],
     ['all missing have vanished', 10, 0, 1, 10],
+    ['the only one missing has vanished', 1, 0, 1, 1],
+    ['one of three that falls idle is no sign', 3, 2, 1, 0],
     ['what was quiet for an hour is forgotten', 10, 0, 61, 0],
   ]
   it.each(table)('%s', (_, before, now, minutes, vanished) => {
@@ -191,5 +250,25 @@ describe('workspaces', () => {
     activity.see(names(10), 32 * MINUTE)
     expect(activity.vanished(names(10), 33 * MINUTE)).toEqual([])
     expect(activity.vanished(names(5), 80 * MINUTE)).toHaveLength(5)
+  })
+
+  it('that fall idle one by one have not vanished, however many', () => {
+    const activity = new Activity()
+    for (let minute = 0; minute < 10; minute += 1) activity.see(names(20).slice(minute), minute * MINUTE)
+    expect(activity.vanished(names(20).slice(10), 10 * MINUTE)).toEqual([])
+  })
+
+  it('that vanish together are noticed among those that fell idle before', () => {
+    const activity = new Activity()
+    for (let minute = 0; minute < 10; minute += 1) activity.see(names(20).slice(minute), minute * MINUTE)
+    expect(activity.vanished(['w19'], 11 * MINUTE)).toEqual(names(19).slice(7).sort())
+  })
+
+  it.each([
+    [{ workspace_id: 'w1', pod: 'a' }, 'w1'],
+    [{ tenant: 't', pod: 'a', instance: 'b' }, 'tenant="t"'],
+    [{ pod: 'a' }, ''],
+  ])('%j is remembered as %j: a deploy changes the others', (labels, name) => {
+    expect(elementName({ labels, value: 0 })).toBe(name)
   })
 })

@@ -76,11 +76,16 @@ const plan = (changes: Partial<SloPlan> = {}): SloPlan => ({
   session: '2',
   countFrom: START,
   soakMs: 10 * MINUTE,
-  emptyPasses: false,
   ...changes,
 })
 const outcomes = (windows: readonly SoakWindow[]) =>
   windows.map(({ measurements }) => measurements.map(({ outcome }) => outcome).join())
+/** Windows follow each other without a gap. */
+function expectWhole(from: number, to: number): void {
+  const edges = monitor.windows.flatMap(({ start, end }) => [start, end])
+  expect([edges[0], edges.at(-1)]).toEqual([from, to])
+  expect(monitor.windows.every(({ start }, i) => i === 0 || start === monitor.windows[i - 1]?.end)).toBe(true)
+}
 const unreachable: InstantAnswer = { kind: 'failed', failure: 'Unreachable', message: 'refused' }
 
 describe('between steps', () => {
@@ -218,9 +223,35 @@ describe('after a restart', () => {
     monitor.follow(plan({ countFrom: START - 10 * 60 * MINUTE }))
     await clock.advance(0)
     await clock.advance(0)
-    expect(monitor.windows).toHaveLength(1200)
-    const counted = monitor.windows.every(({ start }, i) => start === START - 10 * 60 * MINUTE + i * 30_000)
-    expect(counted).toBe(true)
+    expectWhole(START - 10 * 60 * MINUTE, START)
+    expect(new Set(outcomes(monitor.windows))).toEqual(new Set(['Pass']))
+  })
+
+  it('asks a Prometheus too slow for a long gap for shorter pieces, and for long ones again later', async () => {
+    const slow = (most: number) => {
+      server.rangeFailure = ({ start, end, stepMs }) =>
+        stepMs === 30_000 && (end - start) / stepMs > most
+          ? { kind: 'failed', failure: 'Unreachable', message: 'no whole answer' }
+          : undefined
+    }
+    slow(40)
+    monitor.follow(plan({ countFrom: START - 60 * MINUTE }))
+    await clock.advance(5 * MINUTE)
+    expectWhole(START - 60 * MINUTE, START + 5 * MINUTE)
+    slow(Infinity)
+    server.ranges.length = 0
+    monitor.follow(plan({ countFrom: START - 60 * MINUTE, session: '3' }))
+    await clock.advance(0)
+    expect(server.ranges.filter(({ stepMs }) => stepMs === 30_000)).toHaveLength(1)
+  })
+
+  it('gives up on a window that even alone is too large, and says so', async () => {
+    server.rangeFailure = () => ({ kind: 'failed', failure: 'TooLarge', message: 'too many samples' })
+    server.failure = { kind: 'failed', failure: 'TooLarge', message: 'too many samples' }
+    monitor.follow(plan({ countFrom: START - MINUTE }))
+    await clock.advance(0)
+    expect(outcomes(monitor.windows)).toEqual(['Error', 'Error'])
+    expect(monitor.latest).toMatchObject([{ outcome: 'Error', message: 'too many samples' }])
   })
 
   it('judges a query that Prometheus refuses as errors at once, for time will not mend it', async () => {
@@ -237,5 +268,72 @@ describe('after a restart', () => {
     expect(monitor.latest).toMatchObject([
       { outcome: 'Inconclusive', message: expect.stringMatching(/missing together: w1/) as string },
     ])
+  })
+})
+
+describe('where an application may be idle', () => {
+  const clientsQuery = 'clients'
+  /** The check has no active workspace; clients are there when `scraped`. */
+  const scrapedAt = (scraped: (time: number) => boolean) => {
+    server.value = (query, time) => (query === clientsQuery && scraped(time) ? 1 : undefined)
+  }
+
+  it('a quiet window passes while clients are scraped, live and from history alike', async () => {
+    scrapedAt((time) => time > START - 5 * MINUTE)
+    monitor.follow(plan({ clientsQuery, countFrom: START - 6 * MINUTE }))
+    await clock.advance(MINUTE)
+    expect(outcomes(monitor.windows)).toEqual(['Inconclusive', 'Inconclusive', ...Array<string>(12).fill('Pass')])
+    expect(monitor.latest[0]?.message).toBe('no active workspace')
+  })
+
+  it('nothing scraped at all is no quiet hour', async () => {
+    scrapedAt(() => false)
+    monitor.follow(plan({ clientsQuery }))
+    await clock.advance(30_000)
+    expect(outcomes(monitor.windows)).toEqual(['Inconclusive'])
+    expect(monitor.latest[0]?.message).toMatch(/is the application scraped/)
+  })
+
+  it('clients are asked for only where something depends on them', async () => {
+    server.value = () => 0
+    monitor.follow(plan({ clientsQuery }))
+    await clock.advance(MINUTE)
+    expect(server.instants.filter(({ query }) => query === clientsQuery)).toEqual([])
+  })
+
+  it('history of the clients that cannot be read now is asked for again', async () => {
+    scrapedAt(() => true)
+    server.rangeFailure = ({ query }) =>
+      query === clientsQuery ? { kind: 'failed', failure: 'Unavailable', message: 'busy' } : undefined
+    monitor.follow(plan({ clientsQuery, countFrom: START - 5 * MINUTE }))
+    await clock.advance(MINUTE)
+    expect(monitor.windows).toEqual([])
+    expect(monitor.latest).toMatchObject([{ outcome: 'Error', message: 'busy' }])
+    server.rangeFailure = () => undefined
+    await clock.advance(30_000)
+    expect(new Set(outcomes(monitor.windows))).toEqual(new Set(['Pass']))
+  })
+})
+
+describe('windows that nobody counts', () => {
+  it('are kept for a day in little room, and lose neither time nor failures', async () => {
+    server.value = (_, time) => ((time - START) % (60 * MINUTE) === 0 ? 5 : 0)
+    monitor.follow(plan({ checks: [check({ interval: '5s' })] }))
+    for (let hour = 0; hour < 24; hour += 1) {
+      clock.freeze(60 * MINUTE)
+      await clock.advance(5000)
+    }
+    expectWhole(START, clock.now())
+    expect(monitor.windows.length).toBeLessThan(600)
+    expect(outcomes(monitor.windows).filter((outcome) => outcome === 'Fail')).toHaveLength(24)
+  })
+
+  it('are counted in part when the decision stops within one that was merged', async () => {
+    monitor.follow(plan())
+    clock.freeze(6 * 60 * MINUTE)
+    await clock.advance(0)
+    await clock.advance(0)
+    monitor.follow(plan({ countFrom: START + 45_000 }))
+    expectWhole(START + 45_000, START + 6 * 60 * MINUTE)
   })
 })
