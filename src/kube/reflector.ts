@@ -23,6 +23,8 @@ export interface ReflectorOptions<T extends KubeObject> extends Selection {
 
 /** The cap keeps a change visible within half a minute of the server's return. */
 const DEFAULT_WATCH_BACKOFF: BackoffPolicy = { initialMs: 500, maxMs: 10_000, factor: 2, jitter: 0.5 }
+/** Nobody is blind for longer because a server, or a proxy before it, asks for an hour. */
+const MAX_RETRY_AFTER_MS = 30_000
 /** A watch that lived so long ends a row of failures. */
 const HEALTHY_WATCH_MS = 10_000
 /** A server that ends watches sooner than this, even cleanly, is backed off from like a failing one. */
@@ -130,7 +132,10 @@ export class Reflector<T extends KubeObject> {
     if (error.status !== 0 && !isTooManyRequests(error)) this.#resourceVersion = undefined
     this.#failures++
     const { backoff = DEFAULT_WATCH_BACKOFF, random, clock, onError } = this.#options
-    const retryInMs = Math.max(backoffDelay(backoff, this.#failures, random), error.retryAfterMs ?? 0)
+    const retryInMs = Math.max(
+      backoffDelay(backoff, this.#failures, random),
+      Math.min(error.retryAfterMs ?? 0, MAX_RETRY_AFTER_MS),
+    )
     onError?.(error, retryInMs)
     await clock.sleep(retryInMs, signal)
   }
