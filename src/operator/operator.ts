@@ -158,7 +158,7 @@ export class Operator {
       health: this.#health,
       pool,
       checks,
-      owners: new Owners(client),
+      owners: new Owners(client, clock),
       workloads: new Workloads(client, clock),
     })
     const { component, instance } = { component: 'keyshift', instance: this.#options.instance }

@@ -116,7 +116,7 @@ export class Gatherer {
       }
       const observed: PodObservation[] = []
       for (const pod of pods) {
-        const one = observePod(pod, await owners.above(pod, signal), resource.spec.app.workloads)
+        const one = observePod(pod, await owners.above(pod, resource.spec.app.workloads, signal), resource.spec.app.workloads)
         if (one !== undefined) observed.push(one)
       }
       return { known: true, value: observed }

@@ -2,6 +2,7 @@ import type { ContainerStatus, Pod } from '../../../../src/kube/types.ts'
 import { Owners } from '../../../../src/operator/gather/owners.ts'
 import { observePod } from '../../../../src/operator/gather/pods.ts'
 import { KubeError } from '../../../../src/kube/errors.ts'
+import { FakeClock } from '../../runtime/fake-clock.ts'
 import { pod } from '../objects.ts'
 
 const API = [{ kind: 'Deployment' as const, name: 'api' }]
@@ -138,6 +139,12 @@ describe('owners', () => {
   const owned = (kind: string, uid: string) =>
     pod({ metadata: { ownerReferences: [{ apiVersion: 'v1', kind, name: 'x', uid, controller: true }] } })
   const signal = new AbortController().signal
+  const BOTH = [
+    { kind: 'Deployment' as const, name: 'api' },
+    { kind: 'CronJob' as const, name: 'nightly' },
+  ]
+  let clock: FakeClock
+  beforeEach(() => (clock = new FakeClock()))
   const clientThat = (get: () => Promise<unknown>) => {
     const calls: unknown[] = []
     return { calls, get: ((...args: unknown[]) => (calls.push(args), get())) as never }
@@ -151,9 +158,9 @@ describe('owners', () => {
 
   it('of a ReplicaSet are asked for once', async () => {
     const client = clientThat(() => Promise.resolve(set))
-    const owners = new Owners(client)
+    const owners = new Owners(client, clock)
     for (const _ of [1, 2])
-      expect((await owners.above(owned('ReplicaSet', 'rs-1'), signal)).map(({ kind }) => kind)).toEqual([
+      expect((await owners.above(owned('ReplicaSet', 'rs-1'), BOTH, signal)).map(({ kind }) => kind)).toEqual([
         'ReplicaSet',
         'Deployment',
       ])
@@ -162,15 +169,15 @@ describe('owners', () => {
 
   it('of a namesake made later are not taken for those of the first', async () => {
     const client = clientThat(() => Promise.resolve(set))
-    const owners = new Owners(client)
-    await owners.above(owned('ReplicaSet', 'rs-0'), signal)
-    await owners.above(owned('ReplicaSet', 'rs-0'), signal)
+    const owners = new Owners(client, clock)
+    await owners.above(owned('ReplicaSet', 'rs-0'), BOTH, signal)
+    await owners.above(owned('ReplicaSet', 'rs-0'), BOTH, signal)
     expect(client.calls).toHaveLength(2)
   })
 
   it('of a StatefulSet are not asked for', async () => {
     const client = clientThat(() => Promise.reject(new Error('asked')))
-    expect(await new Owners(client).above(owned('StatefulSet', 's'), signal)).toMatchObject([
+    expect(await new Owners(client, clock).above(owned('StatefulSet', 's'), BOTH, signal)).toMatchObject([
       { kind: 'StatefulSet', name: 'x' },
     ])
   })
@@ -178,8 +185,68 @@ describe('owners', () => {
   it('end where the ReplicaSet is gone, and nowhere else', async () => {
     const fail = (status: number) =>
       clientThat(() => Promise.reject(new KubeError({ status, reason: 'x', message: 'x' })))
-    expect(await new Owners(fail(404)).above(owned('ReplicaSet', 'r'), signal)).toHaveLength(1)
-    await expect(new Owners(fail(403)).above(owned('ReplicaSet', 'r'), signal)).rejects.toThrow()
-    expect(await new Owners(fail(500)).above(pod(), signal)).toEqual([])
+    expect(await new Owners(fail(404), clock).above(owned('ReplicaSet', 'r'), BOTH, signal)).toHaveLength(1)
+    await expect(new Owners(fail(403), clock).above(owned('ReplicaSet', 'r'), BOTH, signal)).rejects.toThrow()
+    expect(await new Owners(fail(500), clock).above(pod(), BOTH, signal)).toEqual([])
+  })
+  it('that a ReplicaSet gets later, by adoption, are found half a minute later', async () => {
+    let adopted = false
+    const client = clientThat(() => Promise.resolve(adopted ? set : { metadata: { uid: 'rs-1' } }))
+    const owners = new Owners(client, clock)
+    const kinds = async () => (await owners.above(owned('ReplicaSet', 'rs-1'), BOTH, signal)).map(({ kind }) => kind)
+    expect([await kinds(), await kinds()]).toEqual([['ReplicaSet'], ['ReplicaSet']])
+    expect(client.calls).toHaveLength(1)
+    adopted = true
+    await clock.advance(30_000)
+    expect(await kinds()).toEqual(['ReplicaSet', 'Deployment'])
+  })
+
+  it('of a Job made by hand from a CronJob are that CronJob, which is not its controller', async () => {
+    const byHand = {
+      uid: 'j',
+      ownerReferences: [{ apiVersion: 'batch/v1', kind: 'CronJob', name: 'nightly', uid: 'c' }],
+    }
+    const owners = new Owners(
+      clientThat(() => Promise.resolve({ metadata: byHand })),
+      clock,
+    )
+    expect(await owners.above(owned('Job', 'j'), BOTH, signal)).toMatchObject([
+      { kind: 'Job' },
+      { kind: 'CronJob', name: 'nightly' },
+    ])
+  })
+
+  it('are not asked for where no workload of the spec could be among them', async () => {
+    const client = clientThat(() => Promise.reject(new Error('asked')))
+    const owners = new Owners(client, clock)
+    for (const kind of ['ReplicaSet', 'Job'])
+      expect(await owners.above(owned(kind, 'u'), [{ kind: 'Job', name: 'x' }], signal)).toMatchObject([{ kind }])
+  })
+
+  const stuck: [string, Partial<Record<'kind' | 'name' | 'hash', string>>, string | undefined][] = [
+    [
+      'a ReplicaSet is the Deployment that its name tells',
+      { kind: 'ReplicaSet', name: 'api-abc', hash: 'abc' },
+      'Deployment/api',
+    ],
+    ['a ReplicaSet of another hash is unknown', { kind: 'ReplicaSet', name: 'api-abc', hash: 'other' }, undefined],
+    ['a ReplicaSet is unknown without a hash', { kind: 'ReplicaSet', name: 'api-abc' }, undefined],
+    [
+      'a scheduled Job is the CronJob that its name tells',
+      { kind: 'Job', name: 'nightly-29000000' },
+      'CronJob/nightly',
+    ],
+    ['a Job of another name is unknown', { kind: 'Job', name: 'nightly-1' }, undefined],
+  ]
+  it.each(stuck)('of a pod that outlives %s', async (_, { kind = '', name = '', hash }, expected) => {
+    const gone = clientThat(() => Promise.reject(new KubeError({ status: 404, reason: 'NotFound', message: 'x' })))
+    const left = pod({
+      metadata: {
+        labels: hash === undefined ? {} : { 'pod-template-hash': hash },
+        ownerReferences: [{ apiVersion: 'v1', kind, name, uid: 'gone', controller: true }],
+      },
+    })
+    const [, second] = await new Owners(gone, clock).above(left, BOTH, signal)
+    expect(second && `${second.kind}/${second.name}`).toBe(expected)
   })
 })
