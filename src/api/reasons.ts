@@ -91,6 +91,10 @@ export const REASONS = {
     meaning: 'A worker Job ended without a result and is tried again.',
     action: 'Wait, or look at its logs.',
   },
+  JobsUnknown: {
+    meaning: 'The worker Jobs cannot be listed. No step forward is taken meanwhile; a step back is.',
+    action: 'See the message; check the API server and the Role of the operator.',
+  },
   MembersBehind: {
     meaning: 'Clients do not run the routing in force yet.',
     action: 'Wait; if it lasts, see the logs of the pods named.',
@@ -213,6 +217,10 @@ export const REASONS = {
   WorkloadMissing: {
     meaning: 'A workload of spec.app.workloads does not exist.',
     action: 'Correct the name, create it, or take it out.',
+  },
+  WorkloadsUnknown: {
+    meaning: 'A workload of spec.app.workloads cannot be read.',
+    action: 'See the message; check the API server and the Role of the operator.',
   },
   WritersUnknown: {
     meaning: 'Who else writes to Redis cannot be told.',

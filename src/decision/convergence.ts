@@ -56,16 +56,18 @@ export function assessConvergence(scene: Scene, status: Status, doc: RoutingDocu
       'UnawarePod',
       `${count(unaware.length, 'pod')} without the Keyshift client: ${some(unaware.map(describe))}; release the workload with the client, or remove the pod`,
     )
-  if (missingWorkloads.length > 0)
+  if (!missingWorkloads.known)
+    return { converged: undefined, reason: 'WorkloadsUnknown', message: missingWorkloads.message, unaware }
+  if (missingWorkloads.value.length > 0)
     return no(
       'WorkloadMissing',
-      `${some(missingWorkloads)} of spec.app.workloads does not exist: correct the name, create it, or take it out`,
+      `${some(missingWorkloads.value)} of spec.app.workloads does not exist: correct the name, create it, or take it out`,
     )
   const behind = membersBehind(scene, doc)
   if (behind.length > 0)
     return no(
       'MembersBehind',
-      `${count(behind.length, 'client')} not on epoch ${doc.epoch} yet: ${some(behind.map((member) => nameMember(member, pods.value)))}`,
+      `${count(behind.length, 'client')} not on epoch ${doc.epoch} yet: ${nameMembers(scene, behind)}`,
     )
   const joining = of('joining')
   if (joining.length > 0)
@@ -92,6 +94,12 @@ export function membersBehind(scene: Scene, doc: RoutingDocument): readonly Memb
   return scene.redis.members.filter(
     ({ lease }) => lease !== undefined && (lease.epoch !== doc.epoch || lease.hash !== doc.hash),
   )
+}
+
+/** Live members that a step back waits for: behind `doc`, and not shut out by the fence yet, so that they still work. */
+export function membersAwaited(scene: Scene, status: Status, doc: RoutingDocument): readonly MemberObservation[] {
+  const shutOut = Math.min(status.fence ?? 0, scene.redis.fence ?? 0)
+  return membersBehind(scene, doc).filter(({ lease }) => (lease?.epoch ?? 0) >= shutOut)
 }
 
 /** Members without a lease whose pods are gone. */
@@ -131,12 +139,20 @@ function keepTemplates(templates: readonly string[], present: ReadonlySet<string
   return templates.filter((template) => kept.has(template))
 }
 
-function describe(pod: PodObservation): string {
-  return `${pod.name} (${pod.workload}, image ${pod.image})`
+function describe({ name, workload, image, trouble }: PodObservation): string {
+  return `${name} (${workload}, image ${image}${trouble === undefined ? '' : `; ${trouble}`})`
 }
 
-function nameMember({ record, lease }: MemberObservation, pods: readonly PodObservation[]): string {
-  const listed = pods.some(({ uid }) => uid === record.podUid)
-  const stray = listed ? '' : ', in a pod of no workload in spec.app.workloads'
-  return `${record.podName} (epoch ${lease?.epoch ?? 0}${stray})`
+/** The first few of these members, each with its epoch, image and what is wrong with its pod. */
+export function nameMembers(scene: Scene, members: readonly MemberObservation[]): string {
+  const { pods } = scene.observations
+  return some(
+    members.map(({ record, lease }) => {
+      const pod = pods.known ? pods.value.find(({ uid }) => uid === record.podUid) : undefined
+      const image = pod === undefined ? '' : `, image ${pod.image}`
+      const stray = pods.known && pod === undefined ? ', in a pod of no workload in spec.app.workloads' : ''
+      const trouble = pod?.trouble === undefined ? '' : `; ${pod.trouble}`
+      return `${record.podName} (epoch ${lease?.epoch ?? 0}${image}${stray}${trouble})`
+    }),
+  )
 }

@@ -28,7 +28,7 @@ export interface View {
 type Gate = (view: View) => Verdict | undefined
 
 /** What must hold for the state in force to be as it shall be, the first gap first. */
-const STATE_GATES: readonly Gate[] = [inPlace, heldWork, converging, preflightDone, proofs, soaking]
+const STATE_GATES: readonly Gate[] = [inPlace, jobsKnown, heldWork, converging, preflightDone, proofs, soaking]
 /** What must hold besides before a forward step. */
 const STEP_GATES: readonly Gate[] = [converged, idsFit, checksPass, writersKnown]
 
@@ -58,6 +58,12 @@ export function inPlace({ scene, status, doc }: View): Verdict | undefined {
   const recorded = scene.redis.record?.epoch === doc.epoch || doc.controlPrefix !== scene.controlPrefix
   if (recorded && configMap.value.document === status.routing) return undefined
   return verdict('moving', 'Publishing', `the routing document of epoch ${doc.epoch} is being written`)
+}
+
+/** Without its Jobs nobody can tell what was proven, and what runs. */
+function jobsKnown({ scene }: View): Verdict | undefined {
+  const { jobs } = scene.observations
+  return jobs.known ? undefined : verdict('waiting', 'JobsUnknown', jobs.message)
 }
 
 function converging({ status, convergence, doc }: View): Verdict | undefined {
@@ -139,7 +145,8 @@ function running(scene: Scene, status: Status, kind: WorkKind, before: string, a
     )
   const [reason, text] = RUNNING[kind]
   const name = account === undefined ? '' : jobName(scene.name, kind, account.attempt)
-  const trouble = scene.observations.jobs.find((job) => job.name === name)?.message
+  const { jobs } = scene.observations
+  const trouble = jobs.known ? jobs.value.find((job) => job.name === name)?.message : undefined
   return verdict('moving', reason, `${before}${text}${trouble === undefined ? '' : ` (${trouble})`}${after}`)
 }
 

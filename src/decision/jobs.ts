@@ -42,7 +42,9 @@ export function workSpecOf(scene: Scene, status: Status, kind: WorkKind, account
 
 /** Creates the Jobs asked for, suspends or resumes those at work, removes those that are over and done with. */
 export function jobActions(scene: Scene, status: Status, doc: RoutingDocument): readonly Action[] {
-  const { jobs } = scene.observations
+  const { jobs: seen } = scene.observations
+  if (!seen.known) return []
+  const { value: jobs } = seen
   const { paused } = scene.spec
   // A worker must look at the keys that clients look at: not before the document says what the spec says.
   const create =
@@ -83,7 +85,9 @@ const PROGRESS_EVERY_MS = 5000
 
 /** Jobs and progress in status: at once where a Job changes its state, else now and then. */
 export function noteProgress(scene: Scene, status: Status): Status {
-  const jobs = noteJobs(scene, status)
+  const seen = scene.observations.jobs
+  if (!seen.known) return status
+  const jobs = noteJobs(scene, status, seen.value)
   const progress = progressOf(scene, status)
   const states = (lines: Status['jobs']): string =>
     canonicalJson((lines ?? []).map(({ name, state, message }) => ({ name, state, message })))
@@ -95,8 +99,8 @@ export function noteProgress(scene: Scene, status: Status): Status {
 }
 
 /** One line for each kind of work: that of its attempt in hand. */
-function noteJobs(scene: Scene, status: Status): Status['jobs'] {
-  const { jobs, work } = scene.observations
+function noteJobs(scene: Scene, status: Status, jobs: readonly JobObservation[]): Status['jobs'] {
+  const { work } = scene.observations
   const lines = accounts(status).map(([kind, account]): StatusJob => {
     const name = jobName(scene.name, kind, account.attempt)
     const job = jobs.find((candidate) => candidate.name === name)

@@ -7,7 +7,7 @@ import { changedKeys, recordRepair, repairText } from './repair.ts'
 import type { Scene } from './scene.ts'
 import { cut } from './text.ts'
 import { isoTime } from './time.ts'
-import type { EventNote } from './types.ts'
+import type { EventNote, JobObservation } from './types.ts'
 import { dueWork, type DueWork, type WorkQuestion } from './work.ts'
 
 export interface Laboured {
@@ -21,11 +21,14 @@ export interface Laboured {
 /** Takes in what workers brought, and asks for the work that is due. */
 export function labour(question: WorkQuestion): Laboured {
   const { scene, state } = question
+  const { jobs } = scene.observations
+  // A Job that is not seen would look like one that is gone, and be run again.
+  if (!jobs.known) return { status: question.status, due: [], resets: false, events: [] }
   const events: EventNote[] = []
   let status = question.status
   let resets = false
   for (const kind of WORK_KINDS) {
-    const settled = settleAccount(accountInput(scene, status, kind))
+    const settled = settleAccount(accountInput(scene, status, kind, jobs.value))
     status = withAccount(status, kind, settled.account)
     if (settled.proven !== undefined) status = record(scene, status, settled.proven)
     const malformed = settled.result === undefined ? undefined : malformedOf(settled.result)
@@ -40,12 +43,12 @@ export function labour(question: WorkQuestion): Laboured {
   }
   const due = dueWork({ ...question, status })
   for (const work of due)
-    status = withAccount(status, work.kind, advanceAccount(accountInput(scene, status, work.kind), work))
+    status = withAccount(status, work.kind, advanceAccount(accountInput(scene, status, work.kind, jobs.value), work))
   return { status, due, resets, events }
 }
 
-function accountInput(scene: Scene, status: Status, kind: WorkKind): AccountInput {
-  const { jobs, work } = scene.observations
+function accountInput(scene: Scene, status: Status, kind: WorkKind, jobs: readonly JobObservation[]): AccountInput {
+  const { work } = scene.observations
   const judged = kind === 'verify' || kind === 'backfill'
   return {
     resource: scene.name,

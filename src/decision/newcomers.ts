@@ -24,7 +24,7 @@ export function noteNewcomers(
   const judged = new Set(vanishedNewcomers(scene, pods, templates).map(({ uid }) => uid))
   const gone = (status.newcomers ?? []).filter(({ pod }) => !listed.has(pod) && !judged.has(pod))
   const here = pods.filter(
-    ({ startedAt, phase }) => startedAt !== undefined && (phase === 'Running' || phase === 'Pending'),
+    ({ startedAt, phase }) => startedAt !== undefined && phase !== 'Succeeded' && phase !== 'Failed',
   )
   const newcomers = [...gone, ...here.map((pod) => newcomer(scene, pod))]
     .filter(({ template }) => !templates.includes(template))

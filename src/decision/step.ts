@@ -4,13 +4,14 @@ import type { RoutingState } from '../protocol/phases.ts'
 import type { Account } from './account.ts'
 import { conclude, type Conclusion } from './conclude.ts'
 import { configMapTrouble } from './config-map.ts'
-import { assessConvergence, type Convergence } from './convergence.ts'
+import { assessConvergence, membersAwaited, nameMembers, type Convergence } from './convergence.ts'
 import { note } from './draft.ts'
 import { inPlace, stateGap, stepGap, type View } from './gates.ts'
 import { noteProgress } from './jobs.ts'
 import { compareStates, stateText } from './ladder.ts'
 import { publish } from './publish.ts'
 import { withRevision } from './revision.ts'
+import { withRefusal } from './refusal.ts'
 import { stateOf, type Scene } from './scene.ts'
 import { syncActions } from './sync.ts'
 import type { Action, Decision } from './types.ts'
@@ -73,17 +74,18 @@ export function finish(stand: Stand, said: Verdict, more: Partial<Conclusion> = 
   const sync = syncActions(scene, status, doc, { mayWriteConfigMap: mayWrite, takeOver })
   // A fence raised for the step covers the one asserted again.
   const others = steps.length === 0 ? sync : sync.filter(({ type }) => type !== 'RaiseFence')
+  // The step comes before Jobs: one that may not be created must not hold a way back.
+  const actions = [...others.filter(isProtocol), ...steps, ...others.filter((action) => !isProtocol(action))]
   return conclude({
     resource: scene.resource,
     now: scene.now,
-    verdict: said,
+    verdict: withRefusal(said, scene.observations.refused, actions),
     events: account.events,
     convergence,
     reached: false,
     ...more,
     status,
-    // The step comes before Jobs: one that may not be created must not hold a way back.
-    actions: [...others.filter(isProtocol), ...steps, ...others.filter((action) => !isProtocol(action))],
+    actions,
   })
 }
 
@@ -126,7 +128,8 @@ function holdOf(view: View, wanted: Exclude<Step, { kind: 'rest' }>, gap: Verdic
   const { configMap } = scene.observations
   if (wanted.kind === 'abort') return configMap.known ? undefined : inPlace(view)
   if (mayStepBack(scene, status, doc)) return inPlace(view)
-  const text = `${stateText(wanted.state)} is next, when the clients run epoch ${doc.epoch} or the join timeout is over`
+  const late = nameMembers(scene, membersAwaited(scene, status, doc))
+  const text = `${stateText(wanted.state)} is next, when the clients run epoch ${doc.epoch} or the join timeout is over: ${late}`
   return inPlace(view) ?? verdict('moving', 'SteppingBack', text)
 }
 

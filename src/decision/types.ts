@@ -26,6 +26,8 @@ export interface PodObservation {
   readonly startedAt?: number
   /** When it ended, for Succeeded and Failed pods, ms. */
   readonly endedAt?: number
+  /** Why it does not get to work, or does not go away, and what to do. */
+  readonly trouble?: string
 }
 
 export interface MemberObservation {
@@ -135,14 +137,21 @@ export interface Observations {
   /** True when pods and members were listed live in this pass, as a forward step demands. */
   readonly live: boolean
   /** Entries of spec.app.workloads that do not exist, as `Kind/name`. */
-  readonly missingWorkloads: readonly string[]
+  readonly missingWorkloads: Known<readonly string[]>
   /** Jobs that this resource owns; read before `work`, so that one seen to have ended has its last word there. */
-  readonly jobs: readonly JobObservation[]
+  readonly jobs: Known<readonly JobObservation[]>
   readonly work: readonly WorkObservation[]
   /** Windows judged since status.soakCountedThrough, oldest first. Empty in phase Legacy and when disabled. */
   readonly windows: readonly SoakWindow[]
   /** The newest measurement of each check, for status and for gates without soak. */
   readonly latest: readonly CheckMeasurement[]
+  /** What the pass before wanted to do and was refused. */
+  readonly refused?: RefusedAction
+}
+
+export interface RefusedAction {
+  readonly action: Action['type']
+  readonly message: string
 }
 
 export interface PublishDetail {

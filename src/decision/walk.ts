@@ -1,7 +1,7 @@
 import type { Status } from '../api/status.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
 import { phaseIndex, type RoutingState } from '../protocol/phases.ts'
-import { membersBehind } from './convergence.ts'
+import { membersAwaited } from './convergence.ts'
 import { compareStates, destinationOf, nextState, previousState } from './ladder.ts'
 import { stateOf, type Scene } from './scene.ts'
 import { timeMs } from './time.ts'
@@ -56,7 +56,7 @@ export function nextStep(scene: Scene, status: Status, doc: RoutingDocument): St
 /** A step back waits for live members to follow the routing in force, but not longer than joinTimeout. */
 export function mayStepBack(scene: Scene, status: Status, doc: RoutingDocument): boolean {
   const published = timeMs(status.publishedAt) ?? scene.now
-  return membersBehind(scene, doc).length === 0 || scene.now >= published + scene.joinTimeoutMs
+  return membersAwaited(scene, status, doc).length === 0 || scene.now >= published + scene.joinTimeoutMs
 }
 
 /** Fields of the document that must not change once the migration has left Legacy, and differ from the spec. */

@@ -47,6 +47,7 @@ export interface ObjectMeta {
   readonly annotations?: Readonly<Record<string, string>>
   readonly ownerReferences?: readonly OwnerReference[]
   readonly managedFields?: readonly ManagedFieldsEntry[]
+  readonly finalizers?: readonly string[]
   readonly [field: string]: unknown
 }
 

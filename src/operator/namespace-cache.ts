@@ -18,11 +18,15 @@ export interface NamespaceCacheOptions {
 
 interface Watched<T extends KubeObject> {
   readonly reflector: Reflector<T>
+  /** Resolves when the first list has come, or has failed. */
+  readonly tried: Promise<void>
   readonly stop: AbortController
 }
 
 /** A watch that has not told of an apply by then tells of something else. */
 const CATCH_UP_MS = 10_000
+/** A watch gives a sign of life twice a minute. What one tells that has lost its right, say, is not what is. */
+export const STALE_MS = 60_000
 
 /** Watch caches of the namespaces that hold a resource: their Pods, the Jobs we made, and the ConfigMaps named. */
 export class NamespaceCaches {
@@ -49,7 +53,7 @@ export class NamespaceCaches {
     if (this.#users.delete(resource)) this.#settle()
   }
 
-  /** Pods of a namespace in use, undefined until they were listed once. */
+  /** Pods of a namespace in use, undefined until they were listed once, and while their watch is dead. */
   pods(namespace: string): readonly Pod[] | undefined {
     return this.#list<Pod>(`pods ${namespace}`)
   }
@@ -58,11 +62,11 @@ export class NamespaceCaches {
     return this.#list<Job>(`jobs ${namespace}`)
   }
 
-  /** `known: false` until it was listed once. */
+  /** `known: false` until it was listed once, and while its watch is dead. */
   configMap(namespace: string, name: string): { readonly known: boolean; readonly value?: ConfigMap | undefined } {
     const key = `configmap ${namespace}/${name}`
     const watched = this.#watched.get(key)
-    if (watched?.reflector.hasSynced !== true) return { known: false }
+    if (watched === undefined || !this.#isFresh(watched)) return { known: false }
     const applied = this.#applied.get(key)
     const young = applied !== undefined && this.#options.clock.monotonic() - applied.at < CATCH_UP_MS
     if (young) return { known: true, value: applied.configMap }
@@ -77,14 +81,12 @@ export class NamespaceCaches {
     this.#applied.set(`configmap ${namespace}/${name}`, { configMap, at: this.#options.clock.monotonic() })
   }
 
-  /** Resolves when every watch of the namespace has listed once, or after `limitMs`. */
+  /** Resolves when every watch of the namespace has listed once or failed to, or after `limitMs`. */
   async synced(namespace: string, limitMs: number): Promise<void> {
-    const own = [...this.#watched]
-      .filter(([key]) => namespaceOf(key) === namespace)
-      .map(([, { reflector }]) => reflector)
+    const own = [...this.#watched].filter(([key]) => namespaceOf(key) === namespace)
     const done = new AbortController()
     await Promise.race([
-      Promise.all(own.map((reflector) => reflector.synced)),
+      Promise.all(own.map(([, { tried }]) => tried)),
       this.#options.clock.sleep(limitMs, done.signal),
     ])
     done.abort()
@@ -97,9 +99,12 @@ export class NamespaceCaches {
 
   #list<T>(key: string): readonly T[] | undefined {
     const watched = this.#watched.get(key)
-    return watched?.reflector.hasSynced === true
-      ? (watched.reflector.store.list() as unknown as readonly T[])
-      : undefined
+    if (watched === undefined || !this.#isFresh(watched)) return undefined
+    return watched.reflector.store.list() as unknown as readonly T[]
+  }
+
+  #isFresh({ reflector }: Watched<KubeObject>): boolean {
+    return reflector.hasSynced && this.#options.clock.monotonic() - reflector.lastActivity <= STALE_MS
   }
 
   #settle(): void {
@@ -141,6 +146,7 @@ export class NamespaceCaches {
   ): Watched<KubeObject> {
     const { client, clock, health, onChange } = this.#options
     const stop = new AbortController()
+    const tried = Promise.withResolvers<void>()
     const reflector = new Reflector<T>({
       client,
       clock,
@@ -150,11 +156,15 @@ export class NamespaceCaches {
       onChange: (_, before, after) => {
         if (matters(before, after)) onChange(namespace)
       },
-      onError: (error, retryInMs) => health.failed(key, error, retryInMs),
+      onError: (error, retryInMs) => {
+        tried.resolve()
+        health.failed(key, error, retryInMs)
+      },
     })
+    void reflector.synced.then(tried.resolve)
     health.add(key, reflector)
     health.ended(key, reflector.run(stop.signal), stop.signal)
-    return { reflector: reflector as unknown as Reflector<KubeObject>, stop }
+    return { reflector: reflector as unknown as Reflector<KubeObject>, tried: tried.promise, stop }
   }
 }
 

@@ -2,7 +2,7 @@ import type { Reason } from '../api/reasons.ts'
 import { keysOf, type JobKeyMigration } from '../api/resource.ts'
 import { SpecSchema, type Spec } from '../api/schema.ts'
 import type { Status } from '../api/status.ts'
-import type { Action, Decide, Decision, EventNote, Observations } from '../decision/types.ts'
+import type { Action, Decide, Decision, EventNote, Observations, RefusedAction } from '../decision/types.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { isConflict, isNotFound } from '../kube/errors.ts'
 import type { EventRecorder } from '../kube/events.ts'
@@ -38,13 +38,19 @@ export interface ReconcilerDeps {
 /** A decision may ask to wait for weeks; what it waits for may change unseen. */
 const LONGEST_REQUEUE_MS = 5 * 60_000
 const CRD_REQUEUE_MS = 60_000
+/** A refused action is tried again after this at first, and after twice as long each time, ms. */
 const REFUSED_REQUEUE_MS = 2000
+const MOST_REFUSED_REQUEUE_MS = 30_000
+/** Refusals that the next pass answers: they are no fault of anybody's. */
+const IN_PASSING: ReadonlySet<string> = new Set(['Conflict', 'LeaseLost'])
 
 /** One pass over one resource: gather, decide, write the status, act. Level-triggered; in steady state it writes nothing. */
 export class Reconciler {
   readonly #deps: ReconcilerDeps
   /** Resources whose status came back with fields stripped, until when (monotonic ms) they are left alone. */
   readonly #stripped = new Map<string, number>()
+  /** What was refused in the last pass, and how often in a row. */
+  readonly #refused = new Map<string, RefusedAction & { readonly times: number }>()
 
   constructor(deps: ReconcilerDeps) {
     this.#deps = deps
@@ -56,6 +62,7 @@ export class Reconciler {
       // Deleting freezes: routing, data and record stay as they are.
       this.#deps.forget(key)
       this.#stripped.delete(key)
+      this.#refused.delete(key)
       this.#deps.metrics.show(key, undefined)
       return undefined
     }
@@ -95,11 +102,12 @@ export class Reconciler {
 
   async #pass(key: string, resource: JobKeyMigration, signal: AbortSignal): Promise<ReconcileResult> {
     const { gather, metrics, log } = this.#deps
+    const refusedBefore = this.#refused.get(key)
     let observations = await gather(resource, false, signal)
-    let decision = this.#decide(resource, observations)
+    let decision = this.#decide(resource, observations, refusedBefore)
     if (decision.wantsLive) {
       observations = await gather(resource, true, signal)
-      decision = this.#decide(resource, observations)
+      decision = this.#decide(resource, observations, refusedBefore)
     }
     const written = await this.#write(resource, decision.status, signal)
     if (written === 'conflict') return { requeueAfterMs: 1 }
@@ -112,16 +120,24 @@ export class Reconciler {
     const refused = await this.#act(written, decision, observations.cluster, signal)
     if (refused !== undefined) {
       log.warn('action not done', { resource: key, ...refused })
-      const { action, reason, message } = refused
-      // Without the lease another speaks.
-      if (this.#deps.leads())
-        this.#note(written, { type: 'Warning', reason: 'ActionRefused', message: `${action}: ${reason}: ${message}` })
-      return { requeueAfterMs: Math.min(REFUSED_REQUEUE_MS, decision.requeueAfterMs) }
+      return { requeueAfterMs: Math.min(this.#noteRefused(key, refused), decision.requeueAfterMs) }
     }
+    // What stood in status has gone through: the next pass takes it out.
+    if (this.#refused.delete(key)) return { requeueAfterMs: 1 }
     return { requeueAfterMs: Math.max(1, Math.min(decision.requeueAfterMs, LONGEST_REQUEUE_MS)) }
   }
 
-  #decide(resource: JobKeyMigration, observations: Observations): Decision {
+  /** Keeps in mind what is to stand in status. Returns when to try again, ms. */
+  #noteRefused(key: string, { action, reason, message }: Refused): number {
+    if (IN_PASSING.has(reason)) return REFUSED_REQUEUE_MS
+    const before = this.#refused.get(key)
+    const times = before?.action === action ? before.times + 1 : 1
+    this.#refused.set(key, { action, message: `${reason}: ${message}`, times })
+    return Math.min(MOST_REFUSED_REQUEUE_MS, REFUSED_REQUEUE_MS * 2 ** (times - 1))
+  }
+
+  #decide(resource: JobKeyMigration, seen: Observations, refused: RefusedAction | undefined): Decision {
+    const observations = refused === undefined ? seen : { ...seen, refused }
     return this.#deps.decide(resource, observations, this.#deps.clock.now())
   }
 
@@ -130,7 +146,7 @@ export class Reconciler {
     decision: Decision,
     cluster: string,
     signal: AbortSignal,
-  ): Promise<{ readonly action: string; readonly reason: string; readonly message: string } | undefined> {
+  ): Promise<Refused | undefined> {
     const context = { resource, status: decision.status, cluster, signal }
     for (const action of decision.actions) {
       if (!this.#deps.leads())
@@ -204,6 +220,8 @@ export class Reconciler {
     this.#deps.log.info('event', { resource: `${namespace}/${name}`, eventType: type, reason, note: message })
   }
 }
+
+type Refused = RefusedAction & { readonly reason: string }
 
 /** The resource with the defaults of its spec filled in; the spec has been proven before. */
 function parsed(resource: JobKeyMigration): JobKeyMigration {

@@ -73,11 +73,10 @@ export class WatchHealth {
     return undefined
   }
 
-  /** The last error of a watch that has not listed yet, for the status of whoever waits for it. */
+  /** The last error of a watch, for the status of whoever waits for it; undefined when it has had none. */
   trouble(name: string): string | undefined {
-    const watch = this.#watches.get(name)
-    if (watch === undefined || watch.watching.hasSynced) return undefined
-    return watch.lastError === undefined ? 'not listed yet' : String((watch.lastError.error as Error).message)
+    const error = this.#watches.get(name)?.lastError?.error
+    return error === undefined ? undefined : String((error as Error).message)
   }
 }
 

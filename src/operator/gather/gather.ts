@@ -41,6 +41,7 @@ export interface GatherDeps {
 const WRITERS_FRESH_MS = 15_000
 const CONNECT_LIMIT_MS = 6000
 const SYNC_LIMIT_MS = 10_000
+const NOT_LISTED = 'its watch has not answered'
 
 /** Builds what the decision sees. Only reads. */
 export class Gatherer {
@@ -59,14 +60,8 @@ export class Gatherer {
     const key = `${namespace}/${resource.metadata.name}`
     caches.use(key, configMapName(resource))
     await caches.synced(namespace, SYNC_LIMIT_MS)
-    const cachedJobs = caches.jobs(namespace)
-    // Jobs that are not listed yet would look like Jobs that are gone, and be run again.
-    if (cachedJobs === undefined) {
-      const trouble = this.#deps.health.trouble(`jobs ${namespace}`) ?? 'not listed yet'
-      throw new Error(`Jobs of namespace ${namespace} are unknown: ${trouble}`)
-    }
-    const jobs = observeJobs(cachedJobs, caches.pods(namespace) ?? [], resource.metadata.uid)
-    const names = workNames(resource, jobs)
+    const jobs = this.#jobs(resource)
+    const names = workNames(resource, jobs.known ? jobs.value : [])
     const [cluster, missingWorkloads, pods, fromRedis] = await Promise.all([
       this.#clusterUid(signal),
       workloads.missing(namespace, resource.spec.app.workloads, live, signal),
@@ -94,6 +89,18 @@ export class Gatherer {
     this.#deps.checks.forget(key)
   }
 
+  #jobs({ metadata }: JobKeyMigration): Observations['jobs'] {
+    const { namespace, uid } = metadata
+    const { caches, health } = this.#deps
+    const jobs = caches.jobs(namespace)
+    if (jobs !== undefined) return { known: true, value: observeJobs(jobs, caches.pods(namespace) ?? [], uid) }
+    return {
+      known: false,
+      reason: 'JobsUnknown',
+      message: `Jobs of namespace ${namespace}: ${health.trouble(`jobs ${namespace}`) ?? NOT_LISTED}`,
+    }
+  }
+
   async #clusterUid(signal: AbortSignal): Promise<string> {
     this.#cluster ??= (
       await this.#deps.client.get<KubeObject>(NAMESPACES, { name: 'kube-system' }, { signal })
@@ -111,12 +118,16 @@ export class Gatherer {
     try {
       const pods = live ? (await client.list<Pod>(PODS, { namespace }, { signal })).items : caches.pods(namespace)
       if (pods === undefined) {
-        const message = health.trouble(`pods ${namespace}`) ?? 'not listed yet'
+        const message = health.trouble(`pods ${namespace}`) ?? NOT_LISTED
         return { known: false, reason: 'PodsUnknown', message: `pods of namespace ${namespace}: ${message}` }
       }
       const observed: PodObservation[] = []
       for (const pod of pods) {
-        const one = observePod(pod, await owners.above(pod, resource.spec.app.workloads, signal), resource.spec.app.workloads)
+        const one = observePod(
+          pod,
+          await owners.above(pod, resource.spec.app.workloads, signal),
+          resource.spec.app.workloads,
+        )
         if (one !== undefined) observed.push(one)
       }
       return { known: true, value: observed }
@@ -131,7 +142,7 @@ export class Gatherer {
     const name = configMapName(resource)
     const found = this.#deps.caches.configMap(namespace, name)
     if (found.known) return { known: true, value: observeConfigMap(found.value) }
-    const message = this.#deps.health.trouble(`configmap ${namespace}/${name}`) ?? 'not listed yet'
+    const message = this.#deps.health.trouble(`configmap ${namespace}/${name}`) ?? NOT_LISTED
     return { known: false, reason: 'ConfigMapUnknown', message: `ConfigMap ${name}: ${message}` }
   }
 

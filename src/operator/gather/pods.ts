@@ -3,6 +3,7 @@ import type { WorkloadRef } from '../../api/schema.ts'
 import type { PodObservation } from '../../decision/types.ts'
 import type { Container, ContainerStatus, OwnerReference, Pod } from '../../kube/types.ts'
 import { canonicalJson } from '../../protocol/document.ts'
+import { podTrouble } from './pod-trouble.ts'
 
 /** Controllers above a pod, nearest first, for example ReplicaSet then Deployment. */
 export type OwnerChain = readonly Pick<OwnerReference, 'kind' | 'name'>[]
@@ -22,6 +23,7 @@ export function observePod(
   const owner = owners.map(workloadName).find((name) => wanted.has(name))
   if (owner === undefined) return undefined
   const { startedAt, endedAt } = times(pod)
+  const trouble = podTrouble(pod)
   return {
     name: pod.metadata.name ?? '',
     uid: pod.metadata.uid ?? '',
@@ -35,6 +37,7 @@ export function observePod(
     deleting: pod.metadata.deletionTimestamp !== undefined,
     ...(startedAt === undefined ? {} : { startedAt }),
     ...(endedAt === undefined ? {} : { endedAt }),
+    ...(trouble === undefined ? {} : { trouble: trouble.slice(0, 300) }),
   }
 }
 

@@ -1,5 +1,6 @@
 import type { KubeClient } from '../../kube/client.ts'
-import { isNotFound } from '../../kube/errors.ts'
+import type { Known } from '../../decision/types.ts'
+import { isNotFound, KubeError } from '../../kube/errors.ts'
 import { CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, JOBS, STATEFUL_SETS } from '../../kube/resources.ts'
 import type { ResourceType } from '../../kube/types.ts'
 import type { WorkloadRef } from '../../api/schema.ts'
@@ -28,15 +29,20 @@ export class Workloads {
     this.#clock = clock
   }
 
-  /** Entries that do not exist, as `Kind/name`. `live`: ask whatever is known. @throws KubeError */
+  /** Entries that do not exist, as `Kind/name`. `live`: ask whatever is known. */
   async missing(
     namespace: string,
     workloads: readonly WorkloadRef[],
     live: boolean,
     signal: AbortSignal,
-  ): Promise<readonly string[]> {
-    const exist = await Promise.all(workloads.map((workload) => this.#exists(namespace, workload, live, signal)))
-    return workloads.filter((_, i) => exist[i] === false).map(workloadName)
+  ): Promise<Known<readonly string[]>> {
+    try {
+      const exist = await Promise.all(workloads.map((workload) => this.#exists(namespace, workload, live, signal)))
+      return { known: true, value: workloads.filter((_, i) => exist[i] === false).map(workloadName) }
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error
+      return { known: false, reason: 'WorkloadsUnknown', message: error.message }
+    }
   }
 
   async #exists(namespace: string, workload: WorkloadRef, live: boolean, signal: AbortSignal): Promise<boolean> {

@@ -228,14 +228,17 @@ export class World {
       },
       pods: { known: true, value: pods },
       live,
-      missingWorkloads: [],
-      jobs: this.jobs.map((job) => ({
-        name: job.action.work.jobName,
-        kind: job.action.work.kind,
-        attempt: job.action.attempt,
-        state: this.isOver(job) ? (this.failedJobs.has(job.action.work.jobName) ? 'Failed' : 'Succeeded') : 'Active',
-        suspended: job.suspended,
-      })),
+      missingWorkloads: { known: true, value: [] },
+      jobs: {
+        known: true,
+        value: this.jobs.map((job) => ({
+          name: job.action.work.jobName,
+          kind: job.action.work.kind,
+          attempt: job.action.attempt,
+          state: this.isOver(job) ? (this.failedJobs.has(job.action.work.jobName) ? 'Failed' : 'Succeeded') : 'Active',
+          suspended: job.suspended,
+        })),
+      },
       work: this.jobs
         .filter((job) => !this.failedJobs.has(job.action.work.jobName))
         .map((job) => ({

@@ -11,6 +11,7 @@ import type {
   CheckMeasurement,
   Decision,
   JobObservation,
+  Known,
   MemberObservation,
   Observations,
   Outcome,
@@ -111,15 +112,25 @@ export function redisOf(over: Loose<RedisObservation> = {}): RedisObservation {
   ) as unknown as RedisObservation
 }
 
-export function observe(over: Partial<Observations> = {}): Observations {
+/** Observations in short: what is known may stand bare. */
+export type Seen = Partial<Omit<Observations, 'jobs' | 'missingWorkloads'>> & {
+  readonly jobs?: Observations['jobs'] | readonly JobObservation[]
+  readonly missingWorkloads?: Observations['missingWorkloads'] | readonly string[]
+}
+
+function known<T>(value: Known<readonly T[]> | readonly T[] = []): Known<readonly T[]> {
+  return 'known' in value ? value : { known: true, value }
+}
+
+export function observe({ jobs, missingWorkloads, ...over }: Seen = {}): Observations {
   return {
     cluster: CLUSTER,
     redis: { known: true, value: redisOf() },
     configMap: { known: true, value: { exists: false, immutable: false } },
     pods: { known: true, value: [pod('a')] },
     live: true,
-    missingWorkloads: [],
-    jobs: [],
+    missingWorkloads: known(missingWorkloads),
+    jobs: known(jobs),
     work: [],
     windows: [],
     latest: [measure('Pass')],
@@ -180,11 +191,7 @@ export function statusAt(phase: Phase, put: Put = {}): Status {
 }
 
 /** The world that fits a status: record, ConfigMap, fence, one pod whose client runs the document in force. */
-export function worldOf(
-  status: Status,
-  over: Partial<Observations> = {},
-  redis: Loose<RedisObservation> = {},
-): Observations {
+export function worldOf(status: Status, over: Seen = {}, redis: Loose<RedisObservation> = {}): Observations {
   const doc = documentIn(status)
   const value = redisOf({
     fence: status.fence,

@@ -98,7 +98,7 @@ describe('convergence', () => {
       members,
     )
     expect(condition(decision, 'Converged').message).toBe(
-      '5 clients not on epoch 5 yet: a (epoch 0), b (epoch 0), c (epoch 0) and 2 more',
+      '5 clients not on epoch 5 yet: a (epoch 0, image api:2), b (epoch 0, image api:2), c (epoch 0, image api:2) and 2 more',
     )
   })
 })
@@ -224,7 +224,7 @@ describe('members whose pods are gone', () => {
 test('a status without times takes the present for them', () => {
   const odd = canary({ publishedAt: 'x', firstPublishedAt: undefined, redisSeen: undefined, lapsed: undefined })
   expect(conditionText(go(odd, [pod('a', { template: 't0' })], []), 'Converged')).toBe('False PodsJoining')
-  const fenced: Status = { ...odd, fence: 5 }
+  const fenced: Status = { ...odd, fence: 4 }
   const behind = [{ ...member('a'), lease: { epoch: 4, hash: 'x' } }]
   const back = run(fenced, worldOf(fenced, {}, { members: behind }), { spec: specOf({ targetPhase: 'Legacy' }) })
   expect(conditionText(back, 'Ready')).toBe('False SteppingBack')

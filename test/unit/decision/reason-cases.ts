@@ -2,7 +2,7 @@ import type { Reason } from '../../../src/api/reasons.ts'
 import type { SpecInput } from '../../../src/api/schema.ts'
 import type { Status, WorkAccount } from '../../../src/api/status.ts'
 import { isoTime } from '../../../src/decision/time.ts'
-import type { Decision, Observations } from '../../../src/decision/types.ts'
+import type { Decision } from '../../../src/decision/types.ts'
 import {
   BACKFILL_OK,
   clean,
@@ -25,10 +25,11 @@ import {
   windows,
   workDone,
   worldOf,
+  type Seen,
 } from './builders.ts'
 
 /** Reasons that the operator gives without asking the decision. */
-export type Operators = 'ActionRefused' | 'CRDOutdated'
+export type Operators = 'CRDOutdated'
 
 const account = (over: Partial<WorkAccount> = {}): WorkAccount => ({
   attempt: 1,
@@ -57,7 +58,7 @@ export const redisAway = (reason: string): Decision =>
 export const to = (targetPhase: SpecInput['targetPhase'], over: Partial<SpecInput> = {}) => ({
   spec: specOf({ targetPhase, ...over }),
 })
-const pods = (...list: ReturnType<typeof pod>[]): Partial<Observations> => ({ pods: { known: true, value: list } })
+const pods = (...list: ReturnType<typeof pod>[]): Seen => ({ pods: { known: true, value: list } })
 const reverted = (over: Partial<Status> = {}) =>
   run(
     canary(over),
@@ -74,6 +75,10 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
       worldOf(canary(), {}, { members: [member('a', { epoch: 4, hash: '' })] }),
       to('Legacy'),
     ),
+  ActionRefused: () => {
+    const verify = dual({ evidence: proven() })
+    return run(verify, worldOf(verify, { refused: { action: 'CreateJob', message: 'exceeded quota' } }))
+  },
   Adopted: () => run(undefined, worldOf(canary())),
   BackfillComplete: () => {
     const reads = statusAt('ReadRouting', { percent: 50, over: { evidence: proven(), work: { backfill: account() } } })
@@ -123,6 +128,7 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
     const lost = dual({ evidence: proven(), work: { verify: account({ direction: 'TargetToLegacy' }) } })
     return run(lost, worldOf(lost))
   },
+  JobsUnknown: () => run(canary(), worldOf(canary(), { jobs: unknown })),
   MembersBehind: () =>
     run(canary({ convergedAt: undefined }), worldOf(canary(), {}, { members: [member('a', { epoch: 4, hash: 'x' })] })),
   NoMembers: () => {
@@ -191,11 +197,7 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
   StepTaken: () => run(fence(legacy({ preflight })), worldOf(fence(legacy({ preflight })))),
   SteppedBack: () => run(fence(canary()), worldOf(fence(canary())), to('Legacy')),
   SteppingBack: () =>
-    run(
-      fence(canary()),
-      worldOf(fence(canary()), {}, { members: [member('a', { epoch: 4, hash: 'x' })] }),
-      to('Legacy'),
-    ),
+    run(canary(), worldOf(canary(), {}, { members: [member('a', { epoch: 4, hash: 'x' })] }), to('Legacy')),
   TargetReached: () => run(canary(done), worldOf(canary(done)), to('DualWrite', { canaryPercentage: 10 })),
   UnawarePod: () => run(canary(), worldOf(canary(), pods(pod('a'), pod('old', { template: 't0' })))),
   Unlatched: () => {
@@ -219,6 +221,7 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
   },
   VerifyRunning: () => run(dual({ evidence: proven() }), worldOf(dual({ evidence: proven() }))),
   WorkloadMissing: () => run(legacy(), worldOf(legacy(), { missingWorkloads: ['Deployment/api'] })),
+  WorkloadsUnknown: () => run(legacy(), worldOf(legacy(), { missingWorkloads: unknown })),
   WritersUnknown: () =>
     run(
       dual(done),

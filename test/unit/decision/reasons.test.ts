@@ -2,9 +2,21 @@ import { REASONS, type Reason } from '../../../src/api/reasons.ts'
 import { StatusSchema } from '../../../src/api/status.ts'
 import { decide } from '../../../src/decision/decide.ts'
 import { isoTime } from '../../../src/decision/time.ts'
-import type { Decision, Observations } from '../../../src/decision/types.ts'
+import type { Decision } from '../../../src/decision/types.ts'
 import type { redisOf } from './builders.ts'
-import { condition, HOUR, measure, MINUTE, observe, resourceOf, run, specOf, T0, worldOf } from './builders.ts'
+import {
+  condition,
+  HOUR,
+  measure,
+  MINUTE,
+  observe,
+  resourceOf,
+  run,
+  specOf,
+  T0,
+  worldOf,
+  type Seen,
+} from './builders.ts'
 import { CASES, canary, done, dual, legacy, preflight, redisAway, to, unknown, type Operators } from './reason-cases.ts'
 
 function reasonsOf(decision: Decision): string[] {
@@ -20,7 +32,7 @@ describe('every reason', () => {
     const given = Object.values(CASES).flatMap((decision) => reasonsOf(decision()))
     expect(Object.keys(REASONS)).toEqual(expect.arrayContaining(given))
     expect(Object.keys(REASONS).sort()).toEqual(
-      [...Object.keys(CASES), ...(['ActionRefused', 'CRDOutdated'] satisfies Operators[])].sort(),
+      [...Object.keys(CASES), ...(['CRDOutdated'] satisfies Operators[])].sort(),
     )
     for (const { meaning, action } of Object.values(REASONS)) expect([meaning, action]).not.toContain('')
   })
@@ -110,7 +122,7 @@ describe('writers', () => {
 
 describe('D11: ids that the target schema cannot hold', () => {
   const ready = legacy({ preflight })
-  const go = (illegalIds: Parameters<typeof redisOf>[0], over: Partial<Observations> = {}) =>
+  const go = (illegalIds: Parameters<typeof redisOf>[0], over: Seen = {}) =>
     run(ready, worldOf(ready, over, illegalIds))
   const seen = { count: 3, ageMs: MINUTE, example: 'report:2026-01-01', member: 'm-a' }
 

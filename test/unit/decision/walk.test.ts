@@ -24,9 +24,11 @@ import {
   windows,
   worldOf,
   type Put,
+  type Seen,
 } from './builders.ts'
 
 /** A step whose soak is over and judged to the end. */
+const unknown = { known: false, reason: 'x', message: 'forbidden' } as const
 const later = T0 + 3 * HOUR
 const counted = T0 + 40 * MINUTE
 const judged = {
@@ -61,7 +63,7 @@ function soaked(phase: Parameters<typeof statusAt>[0], put: Put = {}): Status {
 describe('a forward step', () => {
   const spec = steps()
   const status = soaked('DualWrite', { percent: 10, from: ['Legacy', 0] })
-  const go = (over: Partial<Observations> = {}, redis: Parameters<typeof redisOf>[0] = {}, before = status) =>
+  const go = (over: Seen = {}, redis: Parameters<typeof redisOf>[0] = {}, before = status) =>
     run(before, worldOf(before, { ...judged, ...over }, redis), { spec, now: later })
 
   test('asks for a live look first', () => {
@@ -110,7 +112,7 @@ describe('a forward step', () => {
     expect(decision.status.history?.at(-1)).toMatchObject({ from: 'DualWrite 10 %', to: 'DualWrite 50 %', epoch: 6 })
   })
 
-  test.each<[string, Partial<Observations>, Parameters<typeof redisOf>[0], string]>([
+  test.each<[string, Seen, Parameters<typeof redisOf>[0], string]>([
     ['a client is behind', {}, { members: [{ ...member('a'), lease: { epoch: 4, hash: 'x' } }] }, 'MembersBehind'],
     [
       'a client runs another document of the epoch',
@@ -126,6 +128,8 @@ describe('a forward step', () => {
     ],
     ['pods cannot be listed', { pods: { known: false, reason: 'x', message: 'forbidden' } }, {}, 'PodsUnknown'],
     ['a workload is missing', { missingWorkloads: ['Deployment/api'] }, {}, 'WorkloadMissing'],
+    ['a workload cannot be read', { missingWorkloads: unknown }, {}, 'WorkloadsUnknown'],
+    ['Jobs cannot be listed', { jobs: unknown }, {}, 'JobsUnknown'],
     ['the newest measurement fails', { latest: [measure('Fail')] }, {}, 'CheckFailing'],
     ['the newest measurement is unclear', { latest: [measure('Inconclusive')] }, {}, 'CheckInconclusive'],
     ['Prometheus is away', { latest: [measure('Error')] }, {}, 'CheckError'],
@@ -254,6 +258,7 @@ describe('the way forward', () => {
 describe('a step back', () => {
   const spec = specOf({ targetPhase: 'Legacy' })
   const status: Status = { ...statusAt('DualWrite', { percent: 50, from: ['DualWrite', 10] }), fence: 5 }
+  const unfenced: Status = { ...status, fence: 4 }
   const behind = { members: [{ ...member('a'), lease: { epoch: 4, hash: 'x' } }] }
 
   test('takes neither soak nor check nor work', () => {
@@ -263,17 +268,39 @@ describe('a step back', () => {
   })
 
   test('waits for a live member to follow, at most joinTimeout', () => {
-    const waiting = run(status, worldOf(status, {}, behind), { spec, now: T0 + MINUTE })
-    expect(waiting.status.epoch).toBe(5)
+    const waiting = run(unfenced, worldOf(unfenced, {}, behind), { spec, now: T0 + MINUTE })
+    expect(waiting.actions).toEqual([])
     expect(conditionText(waiting, 'Ready')).toBe('False SteppingBack')
-    expect(run(status, worldOf(status, {}, behind), { spec, now: T0 + 2 * MINUTE }).status.epoch).toBe(6)
+    const over = run(unfenced, worldOf(unfenced, {}, behind), { spec, now: T0 + 2 * MINUTE })
+    expect(over.actions).toEqual([{ type: 'RaiseFence', epoch: 5 }])
   })
 
-  test.each<[string, Partial<Observations>, Parameters<typeof redisOf>[0]]>([
+  test('does not wait a second time for a member that the fence shuts out already', () => {
+    // It did not follow epoch 5: the fence is at 5, and 6 was published without it.
+    const on: Status = { ...statusAt('DualWrite', { epoch: 6, percent: 10, from: ['DualWrite', 50] }), fence: 5 }
+    expect(run(on, worldOf(on, {}, behind), { spec }).actions).toEqual([{ type: 'RaiseFence', epoch: 6 }])
+    const unconfirmed = { ...on, fence: 4 }
+    expect(conditionText(run(unconfirmed, worldOf(unconfirmed, {}, behind), { spec }), 'Ready')).toBe(
+      'False SteppingBack',
+    )
+    expect(conditionText(run(on, worldOf(on, {}, { ...behind, fence: 4 }), { spec }), 'Ready')).toBe(
+      'False SteppingBack',
+    )
+  })
+
+  test('names who it waits for', () => {
+    const waiting = run(unfenced, worldOf(unfenced, {}, behind), { spec })
+    expect(waiting.status.awaits).toContain('a (epoch 4, image api:2)')
+  })
+
+  test.each<[string, Seen, Parameters<typeof redisOf>[0]]>([
     ['a joining pod', { pods: { known: true, value: [pod('b', { startedAt: T0 + MINUTE })] } }, {}],
     ['a lapsed pod', {}, { members: [member('a')] }],
     ['an unknown number of pods', { pods: { known: false, reason: 'x', message: 'y' } }, {}],
     ['a missing workload', { missingWorkloads: ['Deployment/api'] }, {}],
+    ['a workload that cannot be read', { missingWorkloads: unknown }, {}],
+    ['Jobs that cannot be listed', { jobs: unknown }, {}],
+    ['a pod without the client', { pods: { known: true, value: [pod('old', { template: 't0' })] } }, { members: [] }],
   ])('is not held by %s', (_, over, redis) => {
     expect(run(status, worldOf(status, over, redis), { spec }).status.epoch).toBe(6)
   })
@@ -285,7 +312,7 @@ describe('a step back', () => {
     expect(decision.status.epoch).toBe(5)
   })
 
-  test.each<[string, Partial<Observations>, string]>([
+  test.each<[string, Seen, string]>([
     ['the ConfigMap cannot be read', { configMap: { known: false, reason: 'x', message: 'y' } }, 'ConfigMapUnknown'],
     [
       'the document in force is not in place yet',
@@ -390,8 +417,8 @@ describe('an abort', () => {
   })
 
   test('is made although the document is not in place everywhere, but not where it cannot be written', () => {
-    const absent: Partial<Observations> = { configMap: { known: true, value: { exists: false, immutable: false } } }
-    const unknown: Partial<Observations> = { configMap: { known: false, reason: 'x', message: 'y' } }
+    const absent: Seen = { configMap: { known: true, value: { exists: false, immutable: false } } }
+    const unknown: Seen = { configMap: { known: false, reason: 'x', message: 'y' } }
     expect(run(fresh(), worldOf(fresh(), absent, behind), { spec }).status.epoch).toBe(6)
     expect(run(fresh(), worldOf(fresh(), unknown, behind), { spec }).status.epoch).toBe(5)
   })
@@ -399,7 +426,7 @@ describe('an abort', () => {
 
 describe('a failure', () => {
   const spec = specOf({ targetPhase: 'BackfillVerify' })
-  const failing = (start = T0 + SECOND): Partial<Observations> => ({
+  const failing = (start = T0 + SECOND): Seen => ({
     windows: windows(start, ['Fail', 'Fail', 'Fail', 'Fail']),
     latest: [measure('Fail', { message: '0.2 is above max 0.01' })],
   })
@@ -624,12 +651,12 @@ describe('the document follows the spec', () => {
   })
 
   test('it waits for the clients as a step back does', () => {
-    const status = fenced(statusAt('DualWrite'))
+    const status = statusAt('DualWrite')
     const behind = { members: [{ ...member('a'), lease: { epoch: 4, hash: 'x' } }] }
     const decision = run(status, worldOf(status, {}, behind), {
       spec: spec({ keys: { ...keys, queues: [{ key: 'q' }] } }),
     })
-    expect(decision.status.epoch).toBe(5)
+    expect(conditionText(decision, 'Ready')).toBe('False SteppingBack')
   })
 
   test('templates that change in Legacy raise the fence under the new prefix before they are published', () => {

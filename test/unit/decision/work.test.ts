@@ -31,6 +31,7 @@ import {
   workDone,
   working,
   worldOf,
+  type Seen,
 } from './builders.ts'
 
 const account = (over: Partial<WorkAccount> = {}): WorkAccount => ({
@@ -45,7 +46,7 @@ const seen = (
   status: Status,
   jobs: readonly JobObservation[] = [],
   work: readonly WorkObservation[] = [],
-  over: Partial<Observations> = {},
+  over: Seen = {},
 ): Observations => worldOf(status, { jobs, work, ...over })
 const failed = (name: string): JobObservation => job(name, { state: 'Failed', message: 'BackoffLimitExceeded' })
 

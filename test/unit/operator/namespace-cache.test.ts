@@ -1,4 +1,5 @@
 import type { KubeClient } from '../../../src/kube/client.ts'
+import { KubeError } from '../../../src/kube/errors.ts'
 import type { ConfigMap, KubeObject, ResourceType, WatchEvent } from '../../../src/kube/types.ts'
 import { NamespaceCaches } from '../../../src/operator/namespace-cache.ts'
 import { WatchHealth } from '../../../src/operator/watch-health.ts'
@@ -98,6 +99,37 @@ describe('the watches of a namespace', () => {
       [],
       { known: true, value: undefined },
     ])
+  })
+})
+
+describe('a watch that gives no sign of life', () => {
+  beforeEach(async () => {
+    caches.use('app/a', 'routing')
+    await settle()
+  })
+  const known = () => [caches.pods('app'), caches.jobs('app')].map((list) => list !== undefined)
+
+  it('is believed for a minute, and then tells nothing any more until it is back', async () => {
+    await clock.advance(60_000)
+    expect([known(), caches.configMap('app', 'routing').known]).toEqual([[true, true], true])
+    await clock.advance(1)
+    expect([known(), caches.configMap('app', 'routing').known]).toEqual([[false, false], false])
+    await server.tell('pods', 'ADDED', configMap('9', 'any object'))
+    expect(known()).toEqual([true, false])
+  })
+})
+
+describe('the wait for the first lists', () => {
+  it('ends where one is refused: a pass must not wait for what will not come', async () => {
+    const { list } = server.client
+    server.client.list = ((type: ResourceType, ...rest: unknown[]) =>
+      type.plural === 'jobs'
+        ? Promise.reject(new KubeError({ status: 403, reason: 'Forbidden', message: 'no right to list jobs' }))
+        : (list as (...args: unknown[]) => unknown)(type, ...rest)) as never
+    caches.use('app/a', 'routing')
+    await caches.synced('app', 10_000)
+    expect(clock.monotonic()).toBe(0)
+    expect([caches.pods('app'), caches.jobs('app')]).toEqual([[], undefined])
   })
 })
 

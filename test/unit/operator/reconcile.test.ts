@@ -33,7 +33,7 @@ class Bench {
   readonly did: string[] = []
   readonly clock = new FakeClock()
   stored: JobKeyMigration | undefined = resource()
-  decision: Decision | ((live: boolean, given: JobKeyMigration) => Decision) = decision()
+  decision: Decision | ((live: boolean, given: JobKeyMigration, seen: Observations) => Decision) = decision()
   crd: CrdState = { state: 'current' }
   result: ActionResult = { ok: true }
   patchFailure: Error | undefined
@@ -55,7 +55,7 @@ class Bench {
       client,
       clock: this.clock,
       decide: (given, observations) =>
-        typeof this.decision === 'function' ? this.decision(observations.live, given) : this.decision,
+        typeof this.decision === 'function' ? this.decision(observations.live, given, observations) : this.decision,
       gather: async (_, live) => {
         this.did.push(live ? 'gather live' : 'gather')
         return { ...OBSERVED, live }
@@ -130,11 +130,40 @@ describe('a pass', () => {
     expect(await bench.pass()).toEqual({ requeueAfterMs: 300_000 })
   })
 
-  it('ends with the first action that is refused, says so in an Event, and soon looks again', async () => {
+  it('ends with the first action that is refused, and soon looks again', async () => {
     bench.result = { ok: false, reason: 'RedisUnreachable', message: 'x' }
     bench.decision = decision({ actions: [ACTION, { type: 'RaiseFence', epoch: 1 }], requeueAfterMs: 60_000 })
     expect(await bench.pass()).toEqual({ requeueAfterMs: 2000 })
-    expect(bench.did).toEqual(['gather', 'MarkBackfilled at 10', 'event Warning ActionRefused'])
+    expect(bench.did).toEqual(['gather', 'MarkBackfilled at 10'])
+  })
+
+  it('is told what the one before was refused until it has gone through, and tries again less and less often', async () => {
+    const told: unknown[] = []
+    bench.result = { ok: false, reason: 'KubernetesRefused', message: 'exceeded quota' }
+    bench.decision = (_live, _given, { refused }) => {
+      told.push(refused && { action: refused.action, message: refused.message })
+      return decision({ actions: [ACTION], requeueAfterMs: 60_000 })
+    }
+    const again: unknown[] = []
+    for (let pass = 0; pass < 6; pass++) again.push((await bench.pass())?.requeueAfterMs)
+    expect(again).toEqual([2000, 4000, 8000, 16_000, 30_000, 30_000])
+    const refused = { action: 'MarkBackfilled', message: 'KubernetesRefused: exceeded quota' }
+    expect(told).toEqual([undefined, refused, refused, refused, refused, refused])
+    bench.result = { ok: true }
+    expect(await bench.pass()).toEqual({ requeueAfterMs: 1 })
+    expect(await bench.pass()).toEqual({ requeueAfterMs: 60_000 })
+    expect(told.slice(6)).toEqual([refused, undefined])
+  })
+
+  it('says nothing of a refusal that comes of another writer', async () => {
+    bench.result = { ok: false, reason: 'Conflict', message: 'x' }
+    let told: unknown
+    bench.decision = (_live, _given, { refused }) => {
+      told = refused
+      return decision({ actions: [ACTION] })
+    }
+    for (const _ of [1, 2]) expect(await bench.pass()).toEqual({ requeueAfterMs: 2000 })
+    expect(told).toBeUndefined()
   })
 
   it('acts on nothing when another has written the status meanwhile, and starts again at once', async () => {
