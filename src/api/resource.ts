@@ -19,6 +19,8 @@ export const ANNOTATIONS = {
   repair: `${GROUP}/repair`,
   /** Epoch to adopt when status and record contradict each other. */
   adopt: `${GROUP}/adopt-epoch`,
+  /** "true" lets a resource on its way be deleted: see the policy in the chart. */
+  abandon: `${GROUP}/abandon`,
 } as const
 
 export interface JobKeyMigration {

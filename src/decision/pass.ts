@@ -1,3 +1,4 @@
+import { ANNOTATIONS } from '../api/resource.ts'
 import { parseDocument, type RoutingDocument } from '../protocol/document.ts'
 import { takeAccount } from './account.ts'
 import { adoptRecord } from './adopt.ts'
@@ -65,13 +66,24 @@ function walkOn(scene: Scene, start: Draft, doc: RoutingDocument, takeOver = fal
       : [note('ConfigMapReverted', `${reverts.revertedBy} took back the routing document`, 'Warning')]
   const seen: Draft = { status: reverts.status, events: [...start.events, ...reverted] }
   const convergence = assessConvergence(scene, seen.status, doc)
-  const stand = { scene, doc, convergence, mayWrite: reverts.mayWrite, takeOver }
-  const frozen = frozenDrift(scene, doc)
-  if (frozen.length > 0) {
-    const text = `${frozen.join(', ')} cannot change in phase ${doc.phase}: put back what was there, or go back to Legacy first`
-    return finish({ ...stand, account: { ...seen, soaked: false, due: [] } }, verdict('stalled', 'InvalidSpec', text))
+  const drift = frozenDrift(scene, doc)
+  const stand = { doc, convergence, mayWrite: reverts.mayWrite, takeOver }
+  if (drift.length === 0) return takeStep({ ...stand, scene, account: takeAccount(scene, seen, doc, convergence) })
+  // Other templates have another record, fence and members: with them nothing can be told of the walk in hand.
+  if (doc.controlPrefix !== scene.controlPrefix) {
+    const text = `${drift.join(', ')} cannot change in phase ${doc.phase}: put back what was there`
+    const account = { ...seen, soaked: false, due: [] }
+    return finish({ ...stand, scene, account }, verdict('stalled', 'InvalidSpec', text))
   }
-  return takeStep({ ...stand, account: takeAccount(scene, seen, doc, convergence) })
+  const text = `${drift.join(', ')} cannot change in phase ${doc.phase}: delete the resource (annotated ${ANNOTATIONS.abandon}: "true") and apply it with what was there, or lower targetPhase to Legacy, where it may change`
+  const documented = asDocumented(scene, doc)
+  const account = takeAccount(documented, seen, doc, convergence)
+  return takeStep({ ...stand, scene: documented, account, frozen: verdict('stalled', 'InvalidSpec', text) })
+}
+
+/** The scene with what cannot change past Legacy as the document in force has it: a walk back goes by that. */
+function asDocumented(scene: Scene, { legacy, target, workspaceField, canaryBy }: RoutingDocument): Scene {
+  return { ...scene, input: { ...scene.input, legacy, target, workspaceField, canaryBy } }
 }
 
 /** What is seen of Redis and of pods. */

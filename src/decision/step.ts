@@ -27,6 +27,8 @@ export interface Stand {
   readonly mayWrite: boolean
   /** The record of another resource or cluster gives way. */
   readonly takeOver: boolean
+  /** Why nothing but a step back may be taken. */
+  readonly frozen?: Verdict
 }
 
 /** Takes the one step that the walk wants, where nothing holds it, and says what it waits for where something does. */
@@ -41,12 +43,13 @@ export function takeStep(stand: Stand): Decision {
   const reached =
     gap === undefined &&
     status.failed === undefined &&
+    stand.frozen === undefined &&
     compareStates(askedDestination(scene, status, state), state) === 0
   const end = (said: Verdict, more: Partial<Conclusion> = {}): Decision => finish(stand, said, { reached, ...more })
 
   const stalled =
     wanted.kind === 'rest' || wanted.kind === 'forward'
-      ? (configMapTrouble(scene, status) ?? stalledBy(status, state, gap))
+      ? (stand.frozen ?? configMapTrouble(scene, status) ?? stalledBy(status, state, gap))
       : undefined
   if (stalled !== undefined) return end(stalled)
   if (scene.spec.paused)
@@ -71,7 +74,9 @@ export function finish(stand: Stand, said: Verdict, more: Partial<Conclusion> = 
   const { scene, account, doc, convergence, mayWrite, takeOver } = stand
   const status = withRevision(scene, noteProgress(scene, account.status))
   const steps = more.actions ?? []
-  const sync = syncActions(scene, status, doc, { mayWriteConfigMap: mayWrite, takeOver })
+  const all = syncActions(scene, status, doc, { mayWriteConfigMap: mayWrite, takeOver })
+  // A spec that cannot be obeyed starts no work.
+  const sync = stand.frozen === undefined ? all : all.filter(({ type }) => type !== 'CreateJob')
   // A fence raised for the step covers the one asserted again.
   const others = steps.length === 0 ? sync : sync.filter(({ type }) => type !== 'RaiseFence')
   // The step comes before Jobs: one that may not be created must not hold a way back.

@@ -672,6 +672,9 @@ describe('the document follows the spec', () => {
     expect(eventReasons(decision)).not.toContain('Adopted')
   })
 
+  const drawnBy = ({ canary, keys: changed }: Partial<SpecInput>) =>
+    canary === undefined ? { workspaceField: changed?.workspaceField } : { canaryBy: canary.by }
+
   test.each<[string, Partial<SpecInput>, string]>([
     ['a template', { keys: { ...keys, target: 'ai:task:{workspace_id}:{job_id}' } }, 'keys.target'],
     ['the legacy template', { keys: { ...keys, legacy: 'ai:jobs:{job_id}' } }, 'keys.legacy'],
@@ -686,5 +689,20 @@ describe('the document follows the spec', () => {
     expect(decision.status.awaits).toContain(field)
     expect(decision.status.epoch).toBe(5)
     expect(actionTypes(decision)).not.toContain('CreateJob')
+  })
+
+  test.each<[string, Partial<SpecInput>]>([
+    ['the workspace field', { keys: { ...keys, workspaceField: 'tenant' } }],
+    ['what the canary is drawn by', { canary: { by: 'Workspace' } }],
+  ])('with %s changed the way back to Legacy is open, by the document in force; there it may change', (_, over) => {
+    const status = fenced(statusAt('DualWrite'))
+    const changed = { spec: spec({ targetPhase: 'Legacy', ...over }), now: later }
+    const back = run(status, worldOf(status, judged), changed).status
+    const was = documentIn(status)
+    expect(documentIn(back)).toEqual({ ...was, ...routingState('Legacy', 0, 0), epoch: 6, hash: documentIn(back).hash })
+    const there = { ...back, fence: 6 }
+    const decision = run(there, worldOf(there, judged), changed)
+    expect(documentIn(decision.status)).toMatchObject({ epoch: 7, phase: 'Legacy', ...drawnBy(over) })
+    expect(eventReasons(decision)).toContain('Redocumented')
   })
 })
