@@ -36,7 +36,6 @@ export function jobCall(
   operationId?: string,
 ): JobHead {
   const route = routing.route(workspaceId, jobId)
-  if (route.illegalId !== undefined) context.illegalId(route.illegalId)
   return {
     epoch: routing.epoch,
     workspaceId,
@@ -44,6 +43,7 @@ export function jobCall(
     type: context.encoding === 'hash' ? 'hash' : 'string',
     forbidden: routing.templates.forbidden,
     order: route.order,
+    names: route.names,
     keys: routing.keys,
     legacyKey: route.legacyKey,
     targetKey: route.targetKey,
@@ -51,6 +51,12 @@ export function jobCall(
     operation: operationId === undefined ? undefined : { id: operationId },
     keepMs: context.operationTtlMs,
   }
+}
+
+/** Counts ids that phase 1 will refuse, where a job of them was made or found: what is only asked for holds no migration. */
+export function noteIds(context: Context, routing: Routing, workspaceId: string, jobId: string): void {
+  const illegal = routing.illegalId(workspaceId, jobId)
+  if (illegal !== undefined) context.illegalId(illegal)
 }
 
 export function checkOperationId(id: string | undefined): void {
@@ -66,6 +72,7 @@ export function checkOperationId(id: string | undefined): void {
 export function settled(
   context: Context,
   workspaceId: string,
+  jobId: string,
   status: string,
   operationId?: string,
 ): boolean | undefined {
@@ -79,6 +86,8 @@ export function settled(
     case 'NOT_FOUND':
     case 'MALFORMED':
       return false
+    case 'SHARED_NAME':
+      throw new InvalidId('job id', jobId, 'is the name of a target key of its workspace')
     case 'OPERATION_REUSED':
       throw new OperationReused(operationId ?? '')
     default:

@@ -3,7 +3,7 @@ import { NotReady } from '../redis/errors.ts'
 import * as scripts from '../redis/scripts.ts'
 import { text } from '../redis/scripts.ts'
 import { queueEntry } from '../protocol/queue-entry.ts'
-import { checkOperationId, jobCall, settled, type Context, type JobHead } from './context.ts'
+import { checkOperationId, jobCall, noteIds, settled, type Context, type JobHead } from './context.ts'
 import { Conflict, InvalidArgument, JobExists, Occupied, WorkspaceMismatch } from './errors.ts'
 import { creationExpiry, expiryArg, fieldArgs, mutateArgs, valueArgs } from './arguments.ts'
 import { pause } from './engine.ts'
@@ -85,7 +85,8 @@ async function attempt(
     },
     options,
   )
-  return { answer, routing, done: settled(context, workspaceId, answer.status, options.operationId) }
+  if (answer.status === 'OK' || answer.status === 'EXISTS') noteIds(context, routing, workspaceId, jobId)
+  return { answer, routing, done: settled(context, workspaceId, jobId, answer.status, options.operationId) }
 }
 
 async function write(job: Target, name: string, jobId: string, options: WriteOptions, send: Send): Promise<boolean> {
@@ -155,10 +156,12 @@ export async function getJob<E extends Encoding>(
     },
     options,
   )
-  if (settled(context, workspaceId, answer.status) !== true) {
+  if (settled(context, workspaceId, jobId, answer.status) !== true) {
     context.metrics.read(routing.name, 'none')
     return undefined
   }
+  // Without a usable workspace there is only the job's id to judge.
+  noteIds(context, routing, workspaceId === '' ? jobId : workspaceId, jobId)
   const [served, unscoped, expiry, value] = answer.rest
   context.metrics.read(routing.name, text(served) as Served)
   if (text(unscoped) === '1') context.metrics.unscoped(routing.name)

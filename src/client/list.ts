@@ -137,7 +137,7 @@ function candidate(context: Context, routing: Routing, workspaceId: string, name
   const read = classifyKey(t, name)
   if (read.kind === 'legacy') return { jobId: read.jobId, pair: [name, name] }
   const inLegacy = routing.phase === 'Legacy'
-  if (read.kind === 'target' && routing.epoch > 1 && (read.workspaceId === workspaceId || !inLegacy)) {
+  if (read.kind === 'target' && routing.targets && (read.workspaceId === workspaceId || !inLegacy)) {
     if (read.workspaceId !== workspaceId) return undefined
     return { jobId: read.jobId, pair: [legacyKey(t, read.jobId), targetKey(t, workspaceId, read.jobId)] }
   }

@@ -4,7 +4,7 @@ import { readQueueEntry } from '../protocol/queue-entry.ts'
 import { legacyKey, targetKey } from '../protocol/templates.ts'
 import * as scripts from '../redis/scripts.ts'
 import { text, type EntryCall } from '../redis/scripts.ts'
-import { jobCall, type Context, type JobHead } from './context.ts'
+import { jobCall, noteIds, type Context, type JobHead } from './context.ts'
 import { pause } from './engine.ts'
 import { InvalidArgument, LeaseLost, Occupied } from './errors.ts'
 import { getJob } from './jobs.ts'
@@ -133,8 +133,9 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
     )
     this.#countRemoved(routing, answer.status)
     if (answer.status !== 'OK') return undefined
-    const workspaceId = text(answer.rest[0])
-    return this.#delivery(held, workspaceId === '' ? undefined : workspaceId, text(answer.rest[1]), leaseMs)
+    const [workspaceId, jobId] = [text(answer.rest[0]), text(answer.rest[1])]
+    noteIds(this.#context, routing, workspaceId === '' ? jobId : workspaceId, jobId)
+    return this.#delivery(held, workspaceId === '' ? undefined : workspaceId, jobId, leaseMs)
   }
 
   #delivery(held: Held, workspaceId: string | undefined, jobId: string, leaseMs: number): Delivery<E> {
@@ -204,7 +205,8 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
       forbidden: t.forbidden,
       delimiter: t.forbidden,
       order: pair === undefined ? (routing.phaseIndex <= 1 ? 'L' : 'LT') : routing.order(pair.workspaceId, jobId),
-      form: read.form,
+      // Before any epoch made target keys nobody writes pairs: the job whose id is the whole entry comes first.
+      form: pair !== undefined && routing.phase === 'Legacy' && !routing.targets ? 'id or pair' : read.form,
       workspaceId: pair?.workspaceId ?? '',
       jobId,
       legacyKey: read.form === 'malformed' ? undefined : legacyKey(t, jobId),
@@ -231,5 +233,5 @@ function checkLease(leaseMs: number): void {
 function unscopedCall(context: Context, routing: Routing, _workspaceId: string, jobId: string): JobHead {
   const key = legacyKey(context.templates, jobId)
   const base = jobCall(context, routing, jobId, jobId)
-  return { ...base, workspaceId: '', legacyKey: key, targetKey: key, order: 'L' }
+  return { ...base, workspaceId: '', legacyKey: key, targetKey: key, order: 'L', names: 'parted' }
 }

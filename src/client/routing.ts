@@ -2,11 +2,17 @@ import { isSelected } from '../protocol/bucket.ts'
 import { controlKeys, type ControlKeys } from '../protocol/control-keys.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
 import { phaseIndex, ROUTING_TABLE, type Phase } from '../protocol/phases.ts'
-import { checkId, legacyKey, targetKey, type KeyTemplates } from '../protocol/templates.ts'
+import { checkId, classifyKey, legacyKey, targetKey, type KeyTemplates } from '../protocol/templates.ts'
 import { InvalidId } from './errors.ts'
 
 /** Which keys are read and decide existence, as the scripts take it: see lib/job.lua. */
 export type KeyOrder = 'L' | 'LT' | 'TL'
+
+/**
+ * Before any epoch made target keys, a name of their form is a job whose id has the delimiter in it. Scripts keep to that
+ * while the fence lies below the epoch: so long there is no next one. `shared`: this id has such a name, in its own workspace.
+ */
+export type Names = 'parted' | 'unparted' | 'shared'
 
 /** What one operation on one job does under one epoch. */
 export interface Route {
@@ -16,8 +22,7 @@ export interface Route {
   readonly order: KeyOrder
   /** A new job gets a target key. */
   readonly createTarget: boolean
-  /** The id that will be refused from phase 1 on. */
-  readonly illegalId: string | undefined
+  readonly names: Names
 }
 
 /** The routing in force: a document's, or plain legacy operation while unmanaged (epoch 0). */
@@ -41,24 +46,51 @@ export class Routing {
     this.phase = doc?.phase ?? 'Legacy'
   }
 
+  /** Target keys may exist. */
+  get targets(): boolean {
+    return this.#doc?.targets === true
+  }
+
   get phaseIndex(): number {
     return phaseIndex(this.phase)
   }
 
+  /** The id of a pair that will be refused from phase 1 on. @throws InvalidId from then on */
+  illegalId(workspaceId: string, jobId: string): string | undefined {
+    return this.#check('workspace id', workspaceId) ?? this.#check('job id', jobId)
+  }
+
   /** @throws InvalidId */
   route(workspaceId: string, jobId: string): Route {
-    const illegalId = this.#check('workspace id', workspaceId) ?? this.#check('job id', jobId)
+    const illegalId = this.illegalId(workspaceId, jobId)
     const legacy = legacyKey(this.templates, jobId)
     // Before epoch 1 no target key can be there: what looks like one is a job whose id has the delimiter in it.
     if (illegalId !== undefined || this.#doc === undefined)
-      return { legacyKey: legacy, targetKey: legacy, order: 'L', createTarget: false, illegalId }
+      return {
+        legacyKey: legacy,
+        targetKey: legacy,
+        order: 'L',
+        createTarget: false,
+        names: this.#names(workspaceId, jobId, legacy),
+      }
     return {
       legacyKey: legacy,
       targetKey: targetKey(this.templates, workspaceId, jobId),
       order: this.order(workspaceId, jobId),
-      createTarget: this.#selects(workspaceId, jobId, this.#doc?.createTarget ?? 0),
-      illegalId,
+      createTarget: this.#selects(workspaceId, jobId, this.#doc.createTarget),
+      names: this.targets ? 'parted' : 'unparted',
     }
+  }
+
+  #names(workspaceId: string, jobId: string, key: string): Names {
+    const read = classifyKey(this.templates, key)
+    if (this.#doc === undefined || read.kind !== 'target' || read.workspaceId !== workspaceId) return 'parted'
+    if (!this.targets) return 'shared'
+    throw new InvalidId(
+      'job id',
+      jobId,
+      `is the name of the target key of job ${JSON.stringify(read.jobId)} of its workspace`,
+    )
   }
 
   order(workspaceId: string, jobId: string): KeyOrder {

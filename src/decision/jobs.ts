@@ -4,7 +4,7 @@ import { canonicalJson, type RoutingDocument } from '../protocol/document.ts'
 import type { Phase } from '../protocol/phases.ts'
 import { WORK_KINDS, WORK_PHASES, type WorkKind, type WorkSpec } from '../protocol/work.ts'
 import { isOpen, jobName } from './accounts.ts'
-import type { Scene } from './scene.ts'
+import { documentOf, type Scene } from './scene.ts'
 import { count, cut } from './text.ts'
 import { isoTime, timeMs } from './time.ts'
 import type { Action, JobObservation, WorkObservation } from './types.ts'
@@ -27,8 +27,8 @@ export function workSpecOf(scene: Scene, status: Status, kind: WorkKind, account
     ignore: spec.keys.ignore,
     allowEmpty: spec.keys.allowEmpty,
     onMalformed: spec.keys.onMalformed,
-    // An epoch above the first: an earlier run may have left target keys, which verify judges at DualWrite 100 %.
-    ...(kind === 'preflight' ? { allowTarget: (status.epoch ?? 0) > 1 } : {}),
+    // What an earlier run left is judged by verify at DualWrite 100 %, or purged.
+    ...(kind === 'preflight' || kind === 'purge' ? { allowTarget: documentOf(status.routing)?.targets !== false } : {}),
     queues: input.queues,
     redis: spec.redis.address,
     maxKeysPerSecond: spec.worker.maxKeysPerSecond,

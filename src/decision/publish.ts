@@ -5,7 +5,7 @@ import { WORK_KINDS, WORK_PHASES } from '../protocol/work.ts'
 import { closed, isOpen } from './accounts.ts'
 import { evidenceUnder } from './evidence.ts'
 import { compareStates, stateText } from './ladder.ts'
-import type { Scene } from './scene.ts'
+import { documentOf, type Scene } from './scene.ts'
 import { holdSoak, soakOf, withSoak } from './soak.ts'
 import { cut } from './text.ts'
 import { isoTime } from './time.ts'
@@ -27,7 +27,9 @@ export interface Publication {
 export function publish(scene: Scene, status: Status, publication: Publication): Status {
   const { state, epoch, from, abort, reason } = publication
   const at = isoTime(scene.now)
-  const document = makeDocument(scene.input, state, epoch)
+  // A document that cannot be read may have been one of any phase.
+  const targetsBefore = epoch > 1 && documentOf(status.routing)?.targets !== false
+  const document = makeDocument(scene.input, state, epoch, targetsBefore)
   const inLegacy = state.phase === 'Legacy'
   const samePhase = from?.phase === state.phase
   const sameState = from !== undefined && compareStates(from, state) === 0

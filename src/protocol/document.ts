@@ -21,6 +21,8 @@ export interface RoutingDocument {
   readonly workspaceField: string
   readonly queues: readonly string[]
   readonly controlPrefix: string
+  /** An epoch so far may have made target keys. Until then a name of that form is a job whose id has the delimiter in it. */
+  readonly targets: boolean
   readonly final: boolean
 }
 
@@ -35,8 +37,16 @@ export interface DocumentInput {
 
 export const ROUTING_FILE = 'routing.json'
 
-/** Builds the document of an epoch; the text to publish comes from `renderDocument`. */
-export function makeDocument(input: DocumentInput, state: RoutingState, epoch: number): RoutingDocument {
+/**
+ * Builds the document of an epoch; the text to publish comes from `renderDocument`.
+ * `targetsBefore`: an earlier epoch may have made target keys. Where it is not said, each epoch but the first had one.
+ */
+export function makeDocument(
+  input: DocumentInput,
+  state: RoutingState,
+  epoch: number,
+  targetsBefore = epoch > 1,
+): RoutingDocument {
   const body = {
     epoch,
     name: input.name,
@@ -50,6 +60,7 @@ export function makeDocument(input: DocumentInput, state: RoutingState, epoch: n
     workspaceField: input.workspaceField,
     queues: [...input.queues],
     controlPrefix: parseTemplates(input.legacy, input.target).controlPrefix,
+    targets: state.phase !== 'Legacy' || targetsBefore,
     final: false,
   }
   return { ...body, hash: documentHash(body) }
@@ -106,6 +117,7 @@ export function parseDocument(text: string): RoutingDocument {
   if (!Array.isArray(queues) || !queues.every((q): q is string => typeof q === 'string' && q !== '')) {
     throw new DocumentError('routing document: queues must be a list of keys')
   }
+  if (typeof r['targets'] !== 'boolean') throw new DocumentError('routing document: targets must be true or false')
   if (typeof r['final'] !== 'boolean') throw new DocumentError('routing document: final must be true or false')
   const doc: RoutingDocument = {
     epoch: integer('epoch', 1, Number.MAX_SAFE_INTEGER),
@@ -121,6 +133,7 @@ export function parseDocument(text: string): RoutingDocument {
     workspaceField: string('workspaceField'),
     queues,
     controlPrefix: string('controlPrefix'),
+    targets: r['targets'],
     final: r['final'],
   }
   // The hash covers the text as it came: fields that this version does not know are part of it.

@@ -26,7 +26,7 @@ export interface WorkSpec {
   readonly ignore: readonly string[]
   readonly allowEmpty: boolean
   readonly onMalformed: 'Block' | 'Quarantine'
-  /** preflight only: target keys are expected, an earlier run left them. */
+  /** preflight, purge: target keys are expected, an earlier run left them. */
   readonly allowTarget?: boolean
   readonly queues: readonly string[]
   /** `redis://host:port/db`, never with credentials. */

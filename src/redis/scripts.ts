@@ -17,6 +17,8 @@ export interface JobCall {
   readonly type: 'hash' | 'string'
   readonly forbidden: string
   readonly order: 'L' | 'LT' | 'TL'
+  /** Whether target names are told from job ids: see `Names` in src/client/routing.ts. */
+  readonly names?: 'parted' | 'unparted' | 'shared'
   readonly keys: ControlKeys
   readonly legacyKey: string
   /** The legacy key where there is none. */
@@ -44,7 +46,7 @@ export interface EntryCall {
   /** As bytes where they may be no UTF-8. */
   readonly entry: RedisArg
   readonly leaseEnd: string
-  readonly form: 'pair' | 'job' | 'malformed'
+  readonly form: 'pair' | 'id or pair' | 'job' | 'malformed'
   readonly workspaceId: string
   readonly jobId: string
   /** Keys of the pair or job id that the entry spells, and the legacy key of the whole entry; undefined: does not apply. */
@@ -87,7 +89,11 @@ const jobKeys = (j: JobCall): string[] => [
   j.targetKey,
   j.operation === undefined ? j.keys.fence : j.keys.operation(j.operation.id),
 ]
-const jobArgs = (j: JobCall): RedisArg[] => [j.epoch, j.workspaceId, j.workspaceField, j.type, j.forbidden, j.order]
+const ORDER_BY_NAMES = { parted: undefined, unparted: 'L?', shared: 'L!' }
+const jobArgs = (j: JobCall): RedisArg[] => {
+  const order = ORDER_BY_NAMES[j.names ?? 'parted'] ?? j.order
+  return [j.epoch, j.workspaceId, j.workspaceField, j.type, j.forbidden, order]
+}
 const queueKeys = (k: ControlKeys, queue: string | undefined): string[] =>
   queue === undefined ? [k.fence, k.fence, k.fence] : [queue, k.queued(queue), k.depth]
 

@@ -37,6 +37,7 @@ export function batchConfig({ spec, templates: t }: Work): string {
     kind: spec.kind,
     phases: WORK_PHASES[spec.kind],
     direction: spec.direction ?? '',
+    copiesOnly: spec.allowTarget === false,
     field: spec.workspaceField,
     legacyPrefix: t.legacy.literals[0] ?? '',
     legacySuffix: t.legacy.literals[1] ?? '',

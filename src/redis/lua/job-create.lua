@@ -17,6 +17,7 @@ local state = look()
 if state.legacy == 'other' then return answer('DENIED') end
 if state.legacy == 'loose' or state.legacy == 'wrong' then return answer('MALFORMED') end
 if state.status == 'OK' then return answer('EXISTS') end
+if state.status == 'SHARED_NAME' then return answer(state.status) end
 local to_target = has_target and (ARGV[8] == '1' or state.target == 'mine')
 if to_target and state.target ~= 'none' and state.target ~= 'mine' then return answer('MALFORMED') end
 

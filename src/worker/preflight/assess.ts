@@ -180,7 +180,7 @@ function presence(spec: WorkSpec, { result: { legacy, target } }: Keyspace): (Fi
     target > 0 && spec.allowTarget !== true
       ? block(
           'TargetKeysPresent',
-          `${target} keys look like target keys, and no earlier run of this migration is recorded: if they are what such a run left, annotate the resource with keyshift.dev/purge, which deletes them; if they are jobs whose ids have the delimiter in them, give those jobs other ids first`,
+          `${target} keys look like target keys, and no earlier run of this migration is recorded: if they are what such a run left, annotate the resource with keyshift.dev/purge, which deletes those that equal their legacy key; if they are jobs whose ids have the delimiter in them, give those jobs other ids first`,
         )
       : undefined,
   ]

@@ -36,6 +36,24 @@ test('deletes well-formed target keys alone, strays included', async () => {
   ).toEqual([...Object.keys(foreign), 'ai:job:w1:list'].sort())
 })
 
+test('where no run is known, nothing is deleted but copies: the rest may be jobs whose ids have the delimiter in them', async () => {
+  const { redis } = world
+  const job = { workspace_id: 'w1', v: '1' }
+  await redis.hset('ai:job:copied', job)
+  await redis.hset('ai:job:w1:copied', job)
+  await redis.hset('ai:job:changed', job)
+  await redis.hset('ai:job:w1:changed', { ...job, v: '2' })
+  await redis.hset('ai:job:expiring', job)
+  await redis.hset('ai:job:w1:expiring', job)
+  await redis.expire('ai:job:w1:expiring', 1000)
+  await redis.hset('ai:job:w1:alone', job)
+  const before = await world.keys('ai:job:*')
+  await world.record('Legacy', 1, 1)
+  const result = await world.run<PurgeResult>(world.spec('purge', { allowTarget: false }))
+  expect(result).toEqual({ kind: 'purge', deleted: 1 })
+  expect((await world.keys('ai:job:*')).sort()).toEqual(before.filter((key) => key !== 'ai:job:w1:copied').sort())
+})
+
 test.each(['DualWrite', 'ReadRouting', 'BackfillVerify'] as const)('deletes nothing in phase %s', async (phase) => {
   await world.redis.hset('ai:job:w1:j1', { workspace_id: 'w1' })
   await world.record(phase, 5, 4)

@@ -51,7 +51,7 @@ describe('routing', () => {
       targetKey: 'ai:job:j1',
       order: 'L',
       createTarget: false,
-      illegalId: undefined,
+      names: 'parted',
     })
   })
 
@@ -107,6 +107,7 @@ describe('routing', () => {
     )
     expect(() => routing.route('w1', '')).toThrow(InvalidId)
     expect(() => routing.route('w1', '\ud800')).toThrow(InvalidId)
-    expect(routing.route('w1', 'w2:j5')).toMatchObject({ targetKey: 'ai:job:w2:j5', illegalId: 'w2:j5', order: 'L' })
+    expect(routing.route('w1', 'w2:j5')).toMatchObject({ targetKey: 'ai:job:w2:j5', order: 'L' })
+    expect(routing.illegalId('w1', 'w2:j5')).toBe('w2:j5')
   })
 })

@@ -5,11 +5,21 @@
 -- What every operation on one job begins with.
 -- KEYS 1 fence, 2 legacy key, 3 target key (the legacy key again: none), 4 operation key (the fence again: none)
 -- ARGV 1 token, 2 epoch, 3 workspace, 4 workspace field, 5 'hash' or 'string', 6 forbidden character,
---      7 order: 'L' legacy alone decides existence and is read; 'LT' or 'TL' either decides, read in this order
+--      7 order: 'L' legacy alone decides existence and is read; 'LT' or 'TL' either decides, read in this order;
+--        'L?' as 'L', before any epoch made targets; 'L!' as well, for an id whose legacy key has the name of a target of its
+--        workspace, which is refused with SHARED_NAME once there may be targets
 local token, epoch, workspace = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local field, encoding, forbidden, order = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local LEGACY, TARGET, OPERATION = KEYS[2], KEYS[3], KEYS[4]
 local has_target, has_operation = TARGET ~= LEGACY, OPERATION ~= KEYS[1]
+local shares_name = false
+if order == 'L?' or order == 'L!' then
+  -- The next epoch is published only after the fence has reached this one.
+  local no_targets = (read_fence(KEYS[1]) or 0) < epoch
+  if no_targets then has_target, TARGET = false, LEGACY end
+  shares_name = order == 'L!' and not no_targets
+  order = 'L'
+end
 
 -- The token comes back first, so that a shifted reply is noticed.
 local function answer(...)
@@ -29,6 +39,7 @@ end
 -- Which keys this operation applies to.
 -- found: keys that hold this job, the one that reads come to first in front; status where the job does not exist.
 local function look()
+  if shares_name then return { legacy = 'none', target = 'none', found = {}, status = 'SHARED_NAME', unscoped = '0' } end
   local l = state_of(LEGACY)
   local t = has_target and state_of(TARGET) or 'none'
   local unscoped = l == 'loose' and epoch <= 1

@@ -7,7 +7,7 @@
 --      8 legacy key and 9 target key of the pair (or of the job id) that the entry spells, 10 legacy key of the whole entry as a
 --      job id. Where one does not apply: the fence again.
 -- ARGV 1 token, 2 epoch, 3 workspace field, 4 forbidden character, 5 order as in lib/job, 6 phase index, 7 entry,
---      8 lease end, 9 form 'pair' 'job' 'malformed', 10 workspace of a pair, 11 job id that it spells
+--      8 lease end, 9 form 'pair' 'id or pair' (the job of the whole entry first) 'job' 'malformed', 10 workspace of a pair, 11 job id that it spells
 local token, epoch, field, forbidden, order = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local phase, entry, lease_end, form = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9]
 local FENCE, QUEUE, PROCESSING, LEASES, QUEUED, DEPTH, DEAD = unpack(KEYS, 1, 7)
@@ -23,6 +23,11 @@ end
 
 -- 'job', workspace (or '' where phases 0-1 serve it without), job id; 'gone'; 'malformed'.
 local function find_job()
+  if form == 'id or pair' then
+    local kind, stored = read_workspace(KEYS[10], field)
+    if (kind == 'hash' or kind == 'string') and usable_id(stored, forbidden) then return 'job', stored, entry end
+    form = 'pair'
+  end
   if form == 'pair' then
     for i, key in ipairs({ KEYS[8], KEYS[9] }) do
       if i == 1 or order ~= 'L' then

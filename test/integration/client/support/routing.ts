@@ -11,7 +11,7 @@ export const TARGET = 'ai:job:{workspace_id}:{job_id}'
 export const TEMPLATES = parseTemplates(LEGACY, TARGET)
 export const KEYS = controlKeys(TEMPLATES.controlPrefix)
 
-export function documentOf(epoch: number, phase: Phase, percent = 100): RoutingDocument {
+export function documentOf(epoch: number, phase: Phase, percent = 100, targetsBefore = epoch > 1): RoutingDocument {
   const input = {
     name: 'ai-jobs',
     canaryBy: 'Job',
@@ -20,7 +20,7 @@ export function documentOf(epoch: number, phase: Phase, percent = 100): RoutingD
     workspaceField: 'workspace_id',
     queues: ['ai:queue'],
   } as const
-  return makeDocument(input, routingState(phase, 0, percent), epoch)
+  return makeDocument(input, routingState(phase, 0, percent), epoch, targetsBefore)
 }
 
 /** A directory like one that kubelet mounts a ConfigMap in: the file is a link into a folder that is swapped. */
