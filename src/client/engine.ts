@@ -78,6 +78,22 @@ export class Engine {
   }
 
   async #untilDeadline(op: Operation, end: number, deadlineMs: number, signal: AbortSignal | undefined) {
+    const past: { unknown?: UnknownOutcome } = {}
+    try {
+      return await this.#tries(op, end, deadlineMs, signal, past)
+    } catch (error) {
+      // However a later try of a write ended, the one before may have been done.
+      throw past.unknown ?? error
+    }
+  }
+
+  async #tries(
+    op: Operation,
+    end: number,
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+    past: { unknown?: UnknownOutcome },
+  ) {
     let pauseMs = 20
     for (;;) {
       aborted(signal)
@@ -105,6 +121,7 @@ export class Engine {
       } catch (thrown) {
         if (!(thrown instanceof KeyshiftError) || !repeatable(thrown, op)) throw thrown
         error = thrown
+        if (thrown instanceof UnknownOutcome && !op.read) past.unknown = thrown
       }
       if (performance.now() + pauseMs + (op.read ? 0 : LAST_TRY_MS) >= end) throw error
       await pause(pauseMs * (0.5 + Math.random() / 2), signal)

@@ -8,6 +8,7 @@ import { makeDocument } from '../../../src/protocol/document.ts'
 import { routingState } from '../../../src/protocol/phases.ts'
 import { parseTemplates } from '../../../src/protocol/templates.ts'
 import { Connection, parseRedisAddress } from '../../../src/redis/connection.ts'
+import { NotReady, Refused, UnknownOutcome } from '../../../src/redis/errors.ts'
 
 const [legacy, target] = ['ai:job:{job_id}', 'ai:job:{workspace_id}:{job_id}']
 const templates = parseTemplates(legacy, target)
@@ -16,7 +17,7 @@ const routing = (epoch: number): Routing => {
   return new Routing(templates, makeDocument(input, routingState('Legacy', 0, 0), epoch))
 }
 
-test('an operation begins under the routing in force when it is sent, never under one that was reported as left', async () => {
+function makeEngine() {
   const readiness = new Readiness()
   const inflight = new Inflight()
   readiness.follow(routing(1))
@@ -29,6 +30,11 @@ test('an operation begins under the routing in force when it is sent, never unde
     readRouting: async () => undefined,
     deadlineMs: 1000,
   })
+  return { readiness, inflight, engine }
+}
+
+test('an operation begins under the routing in force when it is sent, never under one that was reported as left', async () => {
+  const { readiness, inflight, engine } = makeEngine()
   const epochs: number[] = []
   const run = engine.run({
     name: 'get',
@@ -43,4 +49,29 @@ test('an operation begins under the routing in force when it is sent, never unde
   const reported = inflight.reportable(2)
   await run
   expect({ reported, epochs }).toEqual({ reported: 2, epochs: [2] })
+})
+
+test.each<[string, (abort: AbortController) => Error]>([
+  ['was never sent', () => new NotReady('no connection')],
+  ['was refused', () => new Refused('NOPERM', 'no right')],
+  ['was given up by its caller', (abort) => (abort.abort(), new NotReady('no connection'))],
+])('a write whose first try has no outcome is unknown, though the next one %s', async (_, second) => {
+  const { engine } = makeEngine()
+  const abort = new AbortController()
+  let tries = 0
+  const run = engine.run(
+    {
+      name: 'update',
+      workspaceId: 'w1',
+      read: false,
+      remembered: true,
+      send: async () => {
+        tries += 1
+        throw tries === 1 ? new UnknownOutcome('cut') : second(abort)
+      },
+    },
+    { deadlineMs: 300, signal: abort.signal },
+  )
+  await expect(run).rejects.toMatchObject({ code: 'UNKNOWN_OUTCOME', message: 'cut' })
+  expect(tries).toBeGreaterThan(1)
 })
