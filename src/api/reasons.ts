@@ -99,6 +99,10 @@ export const REASONS = {
     meaning: 'Clients do not run the routing in force yet.',
     action: 'Wait; if it lasts, see the logs of the pods named.',
   },
+  NoLegacyKeys: {
+    meaning: 'Backfill or verify met not one legacy key, which proves nothing.',
+    action: 'Was the data of Redis lost? Where it is meant to be empty, set keys.allowEmpty: true.',
+  },
   NoMembers: {
     meaning: 'No pod with the Keyshift client has been seen.',
     action: 'Release the application with the client and the routing ConfigMap mounted.',
@@ -148,6 +152,10 @@ export const REASONS = {
   RedisCannotSave: {
     meaning: 'Redis refuses writes because it cannot write its snapshot or AOF (MISCONF).',
     action: 'See the log of Redis and its disk.',
+  },
+  RedisDataLost: {
+    meaning: 'Redis came back without its data, or was emptied. Routing stays, and record and fence are written again.',
+    action: 'Restore the jobs from a backup, or accept the loss; then set the annotation keyshift.dev/retry.',
   },
   RedisLoading: { meaning: 'Redis loads its data after a restart. Nothing is changed meanwhile.', action: 'Wait.' },
   RedisNotPrimary: {

@@ -8,6 +8,7 @@ import { isAnswered, latch, type Failure } from './failure.ts'
 import { judgeChecks } from './judge.ts'
 import { labour } from './labour.ts'
 import { compareStates, soakMsOf } from './ladder.ts'
+import { lossIn } from './loss.ts'
 import { isInPlace, stateOf, type Scene } from './scene.ts'
 import { countSoak, soakOf, withSoak } from './soak.ts'
 import { isoTime } from './time.ts'
@@ -28,10 +29,18 @@ export function takeAccount(scene: Scene, seen: Draft, doc: RoutingDocument, con
   const unaware = convergence.unaware.length
   const released = release(scene, noteConverged(scene, seen.status, convergence))
   if (released.event !== undefined) events.push(released.event)
-  const judged = judgeChecks(scene, released.status, doc)
-  const latched = fail(scene, judged.status, doc, failureOf(scene, judged.status, judged.failure, convergence))
+  const lost = lossIn(scene, released.status, doc)
+  const judged = judgeChecks(scene, forgetPreflight(released.status, lost), doc)
+  const failure = failureOf(scene, judged.status, judged.failure, convergence)
+  const latched = fail(
+    scene,
+    judged.status,
+    doc,
+    lost === undefined ? failure : { reason: 'RedisDataLost', message: lost },
+  )
   if (latched.event !== undefined) events.push(latched.event)
-  const voided = voidEvidence(scene, latched.status, doc, unaware)
+  else if (lost !== undefined) events.push(note('RedisDataLost', lost, 'Warning'))
+  const voided = voidEvidence(scene, latched.status, doc, { unaware, lost: lost !== undefined })
   if (voided.event !== undefined) events.push(voided.event)
   const heading = compareStates(effectiveDestination(scene, voided.status, state), state)
   const worked = labour({ scene, status: voided.status, state, heading, unaware: unaware > 0 })
@@ -71,6 +80,11 @@ function release(scene: Scene, status: Status): Changed {
     status: { ...status, failed: undefined, checks },
     event: note('Unlatched', `the failure at ${failed.phase} is answered: ${failed.reason}`),
   }
+}
+
+// What preflight found is of keys that are gone.
+function forgetPreflight(status: Status, lost: string | undefined): Status {
+  return lost === undefined ? status : { ...status, preflight: undefined }
 }
 
 function failureOf(

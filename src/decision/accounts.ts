@@ -11,8 +11,8 @@ import type { DueWork } from './work.ts'
 export const MOST_ATTEMPTS = 5
 const BACKOFF_MS = 10_000
 const MOST_BACKOFF_MS = 300_000
-/** A blocked preflight looks again by itself after this, ms. */
-const PREFLIGHT_AGAIN_MS = 300_000
+/** What was held for want of something that a person may put right in Redis looks again by itself after this, ms. */
+const LOOK_AGAIN_MS = 300_000
 
 /** `<resource>-<kind>-<attempt>`; 63 characters at most, because the resource's name has 40 at most. */
 export function jobName(resource: string, kind: WorkKind, attempt: number): string {
@@ -29,6 +29,8 @@ export interface AccountInput {
   /** Whether a result may be taken at its word: lineage and epoch. */
   readonly stands: (work: WorkObservation) => boolean
   readonly retry: string | undefined
+  /** keys.allowEmpty */
+  readonly allowEmpty: boolean
   readonly now: number
 }
 
@@ -79,7 +81,7 @@ export function advanceAccount(input: AccountInput, due: DueWork): WorkAccount {
     case 'Waiting':
       return now >= since + backoffMs(account.failures) ? next(input, due, account.failures) : account
     case 'Held': {
-      const again = account.reason === 'PreflightBlocked' && now >= since + PREFLIGHT_AGAIN_MS
+      const again = looksAgain(account) && now >= since + LOOK_AGAIN_MS
       const other = account.inputs !== due.inputs || account.direction !== due.direction
       return again || other || retry !== account.retry ? next(input, due, 0) : account
     }
@@ -90,7 +92,11 @@ export function advanceAccount(input: AccountInput, due: DueWork): WorkAccount {
 export function accountDueAt(account: WorkAccount): number | undefined {
   const since = timeMs(account.since) ?? 0
   if (account.state === 'Waiting') return since + backoffMs(account.failures)
-  return account.state === 'Held' && account.reason === 'PreflightBlocked' ? since + PREFLIGHT_AGAIN_MS : undefined
+  return account.state === 'Held' && looksAgain(account) ? since + LOOK_AGAIN_MS : undefined
+}
+
+function looksAgain({ reason }: WorkAccount): boolean {
+  return reason === 'PreflightBlocked' || reason === 'NoLegacyKeys'
 }
 
 export function isOpen(account: WorkAccount): boolean {
@@ -105,7 +111,7 @@ export function closed(account: WorkAccount): WorkAccount {
 function settleResult(input: AccountInput, account: WorkAccount, work: WorkObservation, result: WorkResult): Settled {
   if (!input.stands(work))
     return { account: wait(input, account, 1, 'EvidenceVoid', 'Redis or the routing changed while it ran') }
-  const objection = objectionTo(result)
+  const objection = objectionTo(result, input.allowEmpty)
   if (objection !== undefined) return { account: hold(input, account, 0, objection), result, held: true }
   const proven = { job: work.jobName, epoch: work.epoch, result, account }
   return { account: closed(account), proven, result }

@@ -31,8 +31,13 @@ export interface Voided {
   readonly event?: EventNote
 }
 
-/** Drops proofs that do not hold any more: another lineage, a pod without the client, a read that legacy answered. */
-export function voidEvidence(scene: Scene, status: Status, doc: RoutingDocument, unaware: number): Voided {
+/** Drops proofs that do not hold any more: another lineage, lost data, a pod without the client, a read that legacy answered. */
+export function voidEvidence(
+  scene: Scene,
+  status: Status,
+  doc: RoutingDocument,
+  { unaware, lost }: { readonly unaware: number; readonly lost: boolean },
+): Voided {
   const { evidence } = status
   if (evidence === undefined) return { status, resets: false }
   const { lineage, fallbackReads, backfilled } = scene.redis
@@ -46,7 +51,8 @@ export function voidEvidence(scene: Scene, status: Status, doc: RoutingDocument,
       ...(hasProofs(evidence) ? { event: { type: 'Warning', reason: 'EvidenceVoid', message } } : {}),
     }
   }
-  if (evidence.lineage !== lineage) return drop('Redis failed over or was replaced', false)
+  if (lost) return drop('Redis lost its data', false)
+  if (evidence.lineage !== lineage) return drop('Redis failed over, was started anew or was replaced', false)
   const atWork = (['verify', 'backfill'] as const).some((kind) => {
     const account = status.work?.[kind]
     return account !== undefined && isOpen(account)

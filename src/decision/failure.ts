@@ -11,9 +11,9 @@ export interface Failure {
   readonly message: string
 }
 
-/** Where a failure sends the walk. */
-export function failureDestination(phase: Phase, onFailure: Spec['slo']['onFailure']): Phase {
-  if (onFailure === 'Pause') return phase
+/** Where a failure sends the walk. Lost data is no reason to go back: it is as lost there. */
+export function failureDestination(phase: Phase, onFailure: Spec['slo']['onFailure'], reason: Reason): Phase {
+  if (onFailure === 'Pause' || reason === 'RedisDataLost') return phase
   return phase === 'ReadRouting' || phase === 'BackfillVerify' ? 'DualWrite' : 'Legacy'
 }
 
@@ -41,7 +41,7 @@ export function latch(scene: Scene, status: Status, state: RoutingState, failure
     reason: failure.reason,
     message: cut(failure.message, 1024),
     at: isoTime(now),
-    destination: failureDestination(state.phase, spec.slo.onFailure),
+    destination: failureDestination(state.phase, spec.slo.onFailure, failure.reason),
     targetPhase: spec.targetPhase,
     canaryPercentage: spec.canaryPercentage,
     ...(retry === undefined ? {} : { retry }),

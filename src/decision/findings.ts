@@ -9,7 +9,8 @@ export interface Objection {
   readonly message: string
 }
 
-export function objectionTo(result: WorkResult): Objection | undefined {
+/** @param allowEmpty keys.allowEmpty: there may be not one legacy key */
+export function objectionTo(result: WorkResult, allowEmpty: boolean): Objection | undefined {
   if (result.kind === 'preflight') {
     const { blockers } = result
     if (blockers.length === 0) return undefined
@@ -19,17 +20,22 @@ export function objectionTo(result: WorkResult): Objection | undefined {
   if (result.kind === 'verify') {
     const { missing, different, orphan } = result
     const bad = different + orphan + (result.direction === 'Both' ? missing : 0)
-    if (bad === 0) return undefined
     const keys = some(result.findings.map(nameFinding), 5)
-    return {
-      reason: 'VerifyFailed',
-      message: cut(
-        `${missing} missing, ${different} different, ${orphan} orphan of ${result.compared} compared: ${keys}`,
-        1024,
-      ),
-    }
+    const text = `${missing} missing, ${different} different, ${orphan} orphan of ${result.compared} compared: ${keys}`
+    if (bad > 0) return { reason: 'VerifyFailed', message: cut(text, 1024) }
   }
+  if (!allowEmpty && sawNothing(result))
+    return {
+      reason: 'NoLegacyKeys',
+      message: `${result.kind} met not one legacy key: was the data of Redis lost? Where it is meant to be empty, set keys.allowEmpty: true`,
+    }
   return undefined
+}
+
+// Verify of the target alone may well meet nothing: before backfill new jobs alone are there.
+function sawNothing(result: WorkResult): boolean {
+  if (result.kind === 'backfill') return result.copied + result.present + result.malformed === 0
+  return result.kind === 'verify' && result.direction === 'Both' && result.compared + result.malformed === 0
 }
 
 /** Malformed jobs as a result lists them; undefined where the result says nothing of them. */

@@ -91,10 +91,11 @@ function heldWork({ scene, status, due }: View): Verdict | undefined {
   return undefined
 }
 
-type HeldReason = 'PreflightBlocked' | 'VerifyFailed' | 'JobFailed'
+const HELD_REASONS = ['PreflightBlocked', 'VerifyFailed', 'NoLegacyKeys'] as const
+type HeldReason = (typeof HELD_REASONS)[number] | 'JobFailed'
 
 function heldReason({ reason }: WorkAccount): HeldReason {
-  return reason === 'PreflightBlocked' || reason === 'VerifyFailed' ? reason : 'JobFailed'
+  return HELD_REASONS.find((known) => known === reason) ?? 'JobFailed'
 }
 
 function heldText({ resource }: Scene, kind: WorkKind, account: WorkAccount): string {
@@ -102,6 +103,7 @@ function heldText({ resource }: Scene, kind: WorkKind, account: WorkAccount): st
   const why = account.message ?? 'no reason given'
   const reason = heldReason(account)
   if (reason === 'PreflightBlocked') return `preflight found what must be put right first: ${why}`
+  if (reason === 'NoLegacyKeys') return `${why}, ${again}`
   if (reason === 'VerifyFailed') {
     const { name, namespace } = resource.metadata
     const command = `kubectl annotate jkm ${name} -n ${namespace} --overwrite ${ANNOTATIONS.repair}=${jobName(name, kind, account.attempt)}`

@@ -33,7 +33,7 @@ export function labour(question: WorkQuestion): Laboured {
     if (settled.proven !== undefined) status = record(scene, status, settled.proven)
     const malformed = settled.result === undefined ? undefined : malformedOf(settled.result)
     if (malformed !== undefined) status = { ...status, malformed: malformed.count === 0 ? undefined : malformed }
-    resets ||= kind === 'verify' && settled.held === true && settled.result !== undefined
+    resets ||= settled.held === true && settled.account?.reason === 'VerifyFailed'
     resets ||= changedKeys(settled.result)
     events.push(...eventsOf(kind, settled))
   }
@@ -58,6 +58,7 @@ function accountInput(scene: Scene, status: Status, kind: WorkKind, jobs: readon
     work,
     stands: (done) => !judged || standsFor(status.evidence, done),
     retry: scene.retry,
+    allowEmpty: scene.spec.keys.allowEmpty,
     now: scene.now,
   }
 }

@@ -143,8 +143,10 @@ function stalledBy({ failed }: Status, state: RoutingState, gap: Verdict | undef
   return gap?.mood === 'stalled' ? gap : undefined
 }
 
+const LATCHES = ['UnawarePod', 'RedisDataLost'] as const
+
 function latchedVerdict(failed: StatusFailed, state: RoutingState): Verdict {
-  const reason = failed.reason === 'UnawarePod' ? 'UnawarePod' : 'CheckFailed'
+  const reason = LATCHES.find((known) => known === failed.reason) ?? 'CheckFailed'
   const text = `${failed.message}; failed in ${failed.phase}, held at ${stateText(state)}: put it right, then change targetPhase or canaryPercentage, or give the annotation keyshift.dev/retry a new value`
   return verdict('stalled', reason, text)
 }

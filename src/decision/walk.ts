@@ -11,8 +11,8 @@ export function effectiveDestination(scene: Scene, status: Status, state: Routin
   const asked = askedDestination(scene, status, state)
   const { failed } = status
   if (failed === undefined) return asked
-  // onFailure: Pause holds where it is.
-  if (failed.destination === failed.phase) return state
+  // Held where it is, but for a way back that was asked for before.
+  if (failed.destination === failed.phase) return compareStates(asked, state) < 0 ? asked : state
   const safe = destinationOf(scene.spec, failed.destination, 100)
   return compareStates(safe, asked) < 0 ? safe : asked
 }

@@ -131,6 +131,14 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
   JobsUnknown: () => run(canary(), worldOf(canary(), { jobs: unknown })),
   MembersBehind: () =>
     run(canary({ convergedAt: undefined }), worldOf(canary(), {}, { members: [member('a', { epoch: 4, hash: 'x' })] })),
+  NoLegacyKeys: () => {
+    const reads = statusAt('ReadRouting', {
+      percent: 50,
+      over: { evidence: proven('verifiedTarget'), fence: 5, work: { backfill: account() } },
+    })
+    const none = { ...BACKFILL_OK, copied: 0, present: 0 }
+    return run(reads, worldOf(reads, { work: [workDone('ai-jobs-backfill-1', none)] }), to('ReadRouting'))
+  },
   NoMembers: () => {
     const alone = legacy({ templates: undefined, convergedAt: undefined })
     return run(alone, worldOf(alone, pods(), { members: [] }))
@@ -165,6 +173,7 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
   RedisAuthFailed: () => redisAway('RedisAuthFailed'),
   RedisBusy: () => redisAway('RedisBusy'),
   RedisCannotSave: () => redisAway('RedisCannotSave'),
+  RedisDataLost: () => run(canary(), worldOf(canary(), {}, { record: undefined, fence: undefined })),
   RedisLoading: () => redisAway('RedisLoading'),
   RedisNotPrimary: () => redisAway('RedisNotPrimary'),
   RedisRefused: () => redisAway('RedisRefused'),

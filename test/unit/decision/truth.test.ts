@@ -436,6 +436,67 @@ describe('the fence', () => {
   })
 })
 
+describe('a Redis that lost record and fence, whatever its lineage says', () => {
+  const gone = { record: undefined, fence: undefined }
+  const over = { evidence: proven('verifiedTarget'), convergedAt: isoTime(T0), soakEndsAt: isoTime(T0) }
+  const reads = statusAt('ReadRouting', { epoch: 8, percent: 50, over })
+  const forward = { spec: specOf({ targetPhase: 'BackfillVerify', slo: { disabled: true } }) }
+
+  test('holds every forward step until a person answers, and gets both back at once', () => {
+    const decision = run(reads, worldOf(reads, {}, gone), forward)
+    expect(decision.status).toMatchObject({ epoch: 8, failed: { reason: 'RedisDataLost', destination: 'ReadRouting' } })
+    expect(conditionText(decision, 'Stalled')).toBe('True RedisDataLost')
+    expect(condition(decision, 'Stalled').message).toMatch(/epoch 8 are gone from Redis.*restore.*keyshift\.dev\/retry/)
+    expect(eventReasons(decision)).toEqual(expect.arrayContaining(['RedisDataLost', 'EvidenceVoid', 'Adopted']))
+    expect(decision.status.evidence?.verifiedTarget).toBeUndefined()
+    expect(actionOf(decision, 'RaiseFence').epoch).toBe(7)
+    const next = run(decision.status, worldOf(decision.status), forward)
+    expect(conditionText(next, 'Stalled')).toBe('True RedisDataLost')
+    const answered = run(decision.status, worldOf(decision.status), {
+      ...forward,
+      annotations: { 'keyshift.dev/retry': '1' },
+    })
+    expect(conditionText(answered, 'Stalled')).not.toContain('RedisDataLost')
+    expect(answered.status.failed).toBeUndefined()
+  })
+
+  test('does not hold a way back that was under way', () => {
+    const decision = run(reads, worldOf(reads, {}, gone), { spec: specOf({ targetPhase: 'Legacy' }) })
+    expect(decision.status.failed?.reason).toBe('RedisDataLost')
+    const next = run(decision.status, worldOf(decision.status, {}, { fence: 8 }), {
+      spec: specOf({ targetPhase: 'Legacy' }),
+    })
+    expect(actionTypes(next)).toContain('RaiseFence')
+    const fenced = { ...next.status, fence: 8 }
+    expect(run(fenced, worldOf(fenced), { spec: specOf({ targetPhase: 'Legacy' }) }).status.epoch).toBe(9)
+  })
+
+  test('in Legacy makes preflight look again at what is there, and latches nothing', () => {
+    const legacy = clean({ ...statusAt('Legacy', { epoch: 1 }), fence: undefined })
+    const inputs = run(legacy, worldOf(legacy)).status.work?.['preflight']?.inputs ?? ''
+    const status = { ...legacy, preflight: { job: 'ai-jobs-preflight-1', epoch: 1, at: isoTime(T0), inputs } }
+    const decision = run(status, worldOf(status, {}, gone))
+    expect(decision.status).toMatchObject({ epoch: 1 })
+    expect([decision.status.failed, decision.status.preflight]).toEqual([undefined, undefined])
+    expect(eventReasons(decision)).toContain('RedisDataLost')
+    const next = run(decision.status, worldOf(decision.status))
+    expect(next.status.work?.['preflight']?.state).toBe('Creating')
+  })
+
+  test('that holds an old record and an old fence has not lost them: both are raised, and nothing latches', () => {
+    const old = recordOf(statusAt('DualWrite', { epoch: 5 }))
+    const decision = run(reads, worldOf(reads, {}, { record: old, fence: 4, lineage: 'other' }), forward)
+    expect(decision.status.failed).toBeUndefined()
+    expect(actionTypes(decision)).toEqual(expect.arrayContaining(['WriteRecord', 'RaiseFence']))
+    expect(eventReasons(decision)).toEqual(expect.arrayContaining(['Adopted', 'EvidenceVoid']))
+  })
+
+  test('is not one whose first record has yet to be written', () => {
+    const first = run(undefined, observe()).status
+    expect(eventReasons(run(first, worldOf(first, {}, gone)))).not.toContain('RedisDataLost')
+  })
+})
+
 test('a resource under deletion is frozen: whatever lies behind stays behind', () => {
   const status = statusAt('DualWrite')
   const resource = resourceOf(specOf(), status, { deletionTimestamp: isoTime(now) })

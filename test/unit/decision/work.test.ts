@@ -439,6 +439,35 @@ describe('what workers bring', () => {
     expect(conditionText(decision, 'Verified')).toBe('True Verified')
   })
 
+  test.each([
+    [
+      'verify of both sides',
+      verifyResult({ direction: 'Both', compared: 0 }),
+      'verify',
+      { verifiedTarget: PROOF, backfill: PROOF },
+    ],
+    ['backfill', { ...BACKFILL_OK, copied: 0, present: 0 }, 'backfill', { verifiedTarget: PROOF }],
+  ] as const)(
+    '%s of not one legacy key proves nothing, unless that is meant to be; the soak keeps its time',
+    (_, result, kind, proofs) => {
+      const over = {
+        fence: 5,
+        soakEndsAt: isoTime(T0 + HOUR),
+        soakCountedThrough: isoTime(T0),
+        evidence: { ...proven(), ...proofs },
+        work: { [kind]: account({ ...(kind === 'verify' ? { direction: 'Both' as const } : {}) }) },
+      }
+      const last = statusAt('BackfillVerify', { over })
+      const world = seen(last, [], [workDone(`ai-jobs-${kind}-1`, result)])
+      const decision = run(last, world, { spec: specOf({ targetPhase: 'BackfillVerify' }) })
+      expect(conditionText(decision, 'Stalled')).toBe('True NoLegacyKeys')
+      expect(decision.status.soakRemainingMs).toBeGreaterThan(0)
+      const keys = { legacy: 'ai:job:{job_id}', target: 'ai:job:{workspace_id}:{job_id}', allowEmpty: true }
+      const meant = run(last, world, { spec: specOf({ targetPhase: 'BackfillVerify', keys }) })
+      expect(meant.status.evidence?.[kind === 'verify' ? 'verifiedBoth' : 'backfill']).toBeDefined()
+    },
+  )
+
   test.each<[string, Parameters<typeof verifyResult>[0], string]>([
     ['different values', { different: 2, findings: [{ key: 'ai:job:w1:1', why: 'field a differs' }] }, '2 different'],
     ['orphans', { orphan: 3 }, '3 orphan'],
@@ -748,7 +777,7 @@ describe('evidence', () => {
     expect(decision.status.evidence).toEqual({
       lineage: 'replid-2',
       baseEpoch: 5,
-      voided: 'Redis failed over or was replaced',
+      voided: 'Redis failed over, was started anew or was replaced',
     })
     expect(decision.status.soakRemainingMs).toBe(10 * HOUR - SECOND)
     expect(actionOf(decision, 'MarkBackfilled').on).toBe(false)
@@ -760,7 +789,7 @@ describe('evidence', () => {
 
   test('O16: proven again, the soak goes on with what was left', () => {
     const before = last({
-      evidence: { ...proven('backfill'), voided: 'Redis failed over or was replaced' },
+      evidence: { ...proven('backfill'), voided: 'Redis failed over, was started anew or was replaced' },
       soakEndsAt: undefined,
       soakRemainingMs: 7 * HOUR,
       work: { verify: account({ direction: 'Both' }) },
