@@ -171,7 +171,7 @@ const Check = z.object({
   name: objectName('Name of the check, unique in the list.'),
   query: doc(
     z.string().min(1).max(4096),
-    'PromQL. Its answer is a scalar or a vector; in a vector the worst element decides.',
+    'PromQL. Its answer is a scalar or a vector; in a vector the worst element decides. An element with workspace_id="other", which stands for many workspaces, passes at 0 alone. See docs/checks.md.',
   ),
   max: doc(z.number().optional(), 'The check passes while the value is at most this.'),
   min: doc(z.number().optional(), 'The check passes while the value is at least this.'),
@@ -182,7 +182,7 @@ const Check = z.object({
   ),
   onNoData: doc(
     z.enum(['Inconclusive', 'Pass', 'Fail']).default('Inconclusive'),
-    'What an answer without a usable value means.',
+    'What an answer without a usable value means. Inconclusive holds, with one exception: from BackfillVerify on an empty vector passes as a quiet hour while Prometheus has keyshift_client_epoch of this migration, now and 5 minutes before.',
   ),
 })
 

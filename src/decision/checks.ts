@@ -47,7 +47,7 @@ export interface CheckNote {
   readonly refresh: boolean
 }
 
-/** The checks as status shows them. Values are written on a change of an outcome or of a tally, else when asked to. */
+/** The checks as status shows them. Values are written on a change of a verdict or of a tally, else when asked to. */
 export function noteChecks(note: CheckNote): readonly StatusCheck[] | undefined {
   const before = new Map((note.before ?? []).map((check) => [check.name, check]))
   const after = note.checks.flatMap(({ name }) => {
@@ -94,8 +94,10 @@ function measured(window: SoakWindow, name: string): CheckMeasurement | undefine
   return window.measurements.find(({ check }) => check === name)
 }
 
-function verdictOf({ outcome, failures, carried }: StatusCheck): string {
-  return `${outcome} ${failures} ${carried ?? false}`
+// Of a check that does not pass another message is news (refused, then reachable and forbidden), another number is not.
+function verdictOf({ outcome, failures, carried, message = '' }: StatusCheck): string {
+  const news = outcome === 'Pass' ? '' : message.replace(/[0-9]+/g, '#')
+  return `${outcome} ${failures} ${carried ?? false} ${news}`
 }
 
 function withTally(check: StatusCheck, failures: number, carried: boolean): StatusCheck {

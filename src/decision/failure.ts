@@ -2,9 +2,11 @@ import type { Reason } from '../api/reasons.ts'
 import type { Spec } from '../api/schema.ts'
 import type { Status, StatusFailed } from '../api/status.ts'
 import type { Phase, RoutingState } from '../protocol/phases.ts'
+import { compareStates, destinationOf } from './ladder.ts'
 import type { Scene } from './scene.ts'
 import { cut } from './text.ts'
 import { isoTime } from './time.ts'
+import { askedDestination } from './walk.ts'
 
 export interface Failure {
   readonly reason: Reason
@@ -34,6 +36,8 @@ export function latch(scene: Scene, status: Status, state: RoutingState, failure
   const held = status.failed
   // On its way to where an earlier failure sent it, or held there by that failure.
   if (held !== undefined && (held.phase === state.phase || held.destination !== state.phase)) return undefined
+  const destination = failureDestination(state.phase, spec.slo.onFailure, failure.reason)
+  if (failure.reason === 'CheckFailed' && goesBackAnyway(scene, status, state, destination)) return undefined
   return {
     phase: state.phase,
     step: state.step,
@@ -41,9 +45,16 @@ export function latch(scene: Scene, status: Status, state: RoutingState, failure
     reason: failure.reason,
     message: cut(failure.message, 1024),
     at: isoTime(now),
-    destination: failureDestination(state.phase, spec.slo.onFailure, failure.reason),
+    destination,
     targetPhase: spec.targetPhase,
     canaryPercentage: spec.canaryPercentage,
     ...(retry === undefined ? {} : { retry }),
   }
+}
+
+// A person who walks back because checks fail must not be stopped by these checks, least of all by onFailure: Pause.
+function goesBackAnyway(scene: Scene, status: Status, state: RoutingState, destination: Phase): boolean {
+  const asked = askedDestination(scene, status, state)
+  const sent = destination === state.phase ? state : destinationOf(scene.spec, destination, 100)
+  return compareStates(asked, state) < 0 && compareStates(asked, sent) <= 0
 }

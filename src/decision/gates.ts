@@ -155,7 +155,9 @@ function running(scene: Scene, status: Status, kind: WorkKind, before: string, a
 function soaking({ scene, status, soaked, doc }: View): Verdict | undefined {
   if (doc.phase === 'Legacy' || soaked) return undefined
   const at = stateText(stateOf(doc))
-  if (status.soakEndsAt !== undefined) return verdict('soaking', 'Soaking', `${at} soaks until ${status.soakEndsAt}`)
+  // A Prometheus that is away lets no window end: the soak stands where it was, and is not what is waited for.
+  if (status.soakEndsAt !== undefined && worstNote(status.checks ?? []) === undefined)
+    return verdict('soaking', 'Soaking', `${at} soaks until ${status.soakEndsAt}`)
   const failing = checksText(scene, status)
   return verdict('waiting', failing.reason, `${at}: the soak is held up: ${failing.message}`)
 }

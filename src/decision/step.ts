@@ -52,8 +52,7 @@ export function takeStep(stand: Stand): Decision {
       ? (stand.frozen ?? configMapTrouble(scene, status) ?? stalledBy(status, state, gap))
       : undefined
   if (stalled !== undefined) return end(stalled)
-  if (scene.spec.paused)
-    return end(verdict('paused', 'Paused', `paused at ${stateText(state)}: set spec.paused to false to go on`))
+  if (scene.spec.paused) return end(verdict('paused', 'Paused', pausedText(status, state, wanted)))
   if (wanted.kind === 'rest') return end(gap ?? verdict('reached', 'TargetReached', `${stateText(state)} is reached`))
   const hold = holdOf(view, wanted, gap)
   if (hold !== undefined) return end(hold)
@@ -136,6 +135,14 @@ function holdOf(view: View, wanted: Exclude<Step, { kind: 'rest' }>, gap: Verdic
   const late = nameMembers(scene, membersAwaited(scene, status, doc))
   const text = `${stateText(wanted.state)} is next, when the clients run epoch ${doc.epoch} or the join timeout is over: ${late}`
   return inPlace(view) ?? verdict('moving', 'SteppingBack', text)
+}
+
+function pausedText({ failed }: Status, state: RoutingState, wanted: Step): string {
+  const at = `paused at ${stateText(state)}`
+  const goOn = 'set spec.paused to false to go on'
+  if (wanted.kind === 'rest' || wanted.kind === 'redocument') return `${at}: ${goOn}`
+  const why = failed === undefined ? '' : `: ${failed.message}`
+  return `${at}, ${stateText(wanted.state)} is next${why}: ${goOn}`
 }
 
 function stalledBy({ failed }: Status, state: RoutingState, gap: Verdict | undefined): Verdict | undefined {

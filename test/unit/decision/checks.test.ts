@@ -86,6 +86,20 @@ describe('checks in status', () => {
     expect(noteChecks(note)).toBe(before)
   })
 
+  test.each<[string, string, string, boolean]>([
+    ['other words', 'ECONNREFUSED', 'Prometheus answers 401: put a valid token there', true],
+    ['other numbers', 'left alone for 20 s more', 'left alone for 7 s more', false],
+  ])('that do not pass are written again for %s', (_, then, message, written) => {
+    const shown: StatusCheck[] = [{ name: 'errors', outcome: 'Error', message: then, failures: 0 }]
+    const after = noteChecks({
+      ...note,
+      before: shown,
+      checks: [check('errors')],
+      latest: [measure('Error', { message })],
+    })
+    expect(after?.[0]?.message).toBe(written ? message : then)
+  })
+
   test('get new values when asked to', () => {
     expect(noteChecks({ ...note, refresh: true })?.[0]?.value).toBe('0.2500')
   })
