@@ -16,7 +16,7 @@ import { operatorSettings, type OperatorSettings } from './settings.ts'
 const log = createLog({ level: 'info', stream: process.stdout, now: Date.now })
 const end = createProcessEnd({
   log,
-  terminationLog: '/dev/termination-log',
+  terminationLog: process.env['KEYSHIFT_TERMINATION_LOG'] ?? '/dev/termination-log',
   exit: (code) => process.exit(code),
   on: (event, listener) => process.on(event, listener),
 })
@@ -33,10 +33,6 @@ async function main(settings: OperatorSettings): Promise<void> {
   const shutdown = watchShutdown({
     process,
     onSignal: (name) => logger.info('shutting down', { signal: name }),
-    onFatal: ({ kind, error }) => {
-      logger.error(kind, { error })
-      return log.flush(2000)
-    },
   })
   const operator = new Operator({
     client,
@@ -68,6 +64,7 @@ async function main(settings: OperatorSettings): Promise<void> {
   await end.leave(0, 'stopped')
 }
 
+end.guard()
 try {
   await main(operatorSettings(process.env))
 } catch (error) {

@@ -7,7 +7,7 @@ import { watchShutdown } from '../../../src/runtime/shutdown.ts'
 
 const [path = '', identity = ''] = process.argv.slice(2)
 const connection = connect({ from: 'file', path })
-const shutdown = watchShutdown({ process, onFatal: ({ error }) => console.log('fatal', error) })
+const shutdown = watchShutdown({ process })
 const elector = new LeaderElector({
   client: createKubeClient(connection),
   clock: systemClock,
