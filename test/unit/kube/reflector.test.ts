@@ -4,6 +4,7 @@ import { Reflector } from '../../../src/kube/reflector.ts'
 import type { ReflectorOptions } from '../../../src/kube/reflector.ts'
 import { CONFIG_MAPS } from '../../../src/kube/resources.ts'
 import type { ConfigMap } from '../../../src/kube/types.ts'
+import { WatchHealth } from '../../../src/operator/watch-health.ts'
 import { FakeClock, settle } from '../runtime/fake-clock.ts'
 import { endedWatch, hangUp, json, openWatch, startFakeApiServer, status } from './fake-api-server.ts'
 import type { Answer, FakeApiServer } from './fake-api-server.ts'
@@ -72,7 +73,7 @@ async function pass(ms: number): Promise<void> {
   for (const end = clock.monotonic() + ms; clock.monotonic() < end;) await passPauses(1)
 }
 
-describe('Reflector', () => {
+describe('Reflector (O1)', () => {
   it('lists, then watches from the version of the list', async () => {
     api.script(list('10', object('a', '3')), openWatch(event('ADDED', 'b', '11'), event('MODIFIED', 'a', '12')))
     const { reflector } = start({ namespace: 'ns', labelSelector: 'x=y' })
@@ -151,6 +152,42 @@ describe('Reflector', () => {
     await clock.advance(7000)
     await until(() => api.watches.length === 1)
     expect(asked()).toEqual(['list', 'watch 10', 'watch 10'])
+  })
+
+  it('waits half a minute at most, however long a server asks it to', async () => {
+    api.script(list('10'), json(429, status(429, 'TooManyRequests'), { 'retry-after': '3600' }), openWatch())
+    start()
+    await until(() => clock.pending.length > 0)
+    expect(clock.pending).toEqual([30_000])
+  })
+
+  it('finds within ten seconds what changed in seventy minutes without an answer, and its health was red meanwhile', async () => {
+    const health = new WatchHealth({ clock, onError: () => undefined, onEnded: () => undefined })
+    let away = false
+    let edited = false
+    api.otherwise((response, request) => {
+      if (away) hangUp(response, request)
+      else if (!request.query.has('watch')) list('10', object('a', '3'))(response, request)
+      else openWatch(...(edited ? [event('MODIFIED', 'a', '12')] : []))(response, request)
+    })
+    const { reflector } = start({ onError: (error, retryInMs) => health.failed('configmaps', error, retryInMs) })
+    health.add('configmaps', reflector)
+    await until(() => api.watches.length === 1)
+    expect(health.fault()).toBeUndefined()
+    away = true
+    api.watches[0]?.destroy()
+    const before = api.seen.length
+    await pass(70 * 60_000)
+    expect(health.fault()).toMatch(/^the watch of configmaps gave no sign of life for 42\d\d s$/)
+    expect(api.seen.length - before).toBeLessThan(70 * 6 + 10)
+    away = false
+    edited = true
+    const back = clock.monotonic()
+    await passPauses(1)
+    await until(() => changes.length === 2)
+    expect(clock.monotonic() - back).toBeLessThanOrEqual(10_000)
+    expect(health.fault()).toBeUndefined()
+    expect(api.watches).toHaveLength(1)
   })
 
   it('waits longer after each failure, at most ten seconds, whatever fails', async () => {
