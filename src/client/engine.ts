@@ -140,9 +140,12 @@ export class Engine {
 
 function repeatable(error: KeyshiftError, op: Operation): boolean {
   if (error instanceof NotReady) return true
-  if (error instanceof Refused) return PASSING.has(error.redisCode)
+  if (error instanceof Refused) return isPassing(error)
   return error instanceof UnknownOutcome && (op.read || op.remembered === true)
 }
+
+/** Redis refuses for the moment, before it does anything: it is asked again. */
+export const isPassing = (error: unknown): boolean => error instanceof Refused && PASSING.has(error.redisCode)
 
 // What went wrong on our side of the call, as against what the caller asked for.
 function isFailure(error: unknown): boolean {

@@ -3,12 +3,14 @@ import { classifyKey, legacyKey, scanPattern, targetKey } from '../protocol/temp
 import { Refused, UnknownOutcome } from '../redis/errors.ts'
 import { listPage, text } from '../redis/scripts.ts'
 import type { Context } from './context.ts'
+import { isPassing, pause } from './engine.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Routing } from './routing.ts'
 import type { Encoding, Job, OperationOptions } from './types.ts'
 import { readJob } from './value.ts'
 
 const MAX_RESTARTS = 10
+const PASSING_PAUSE_MS = 100
 
 interface Candidate {
   readonly jobId: string
@@ -77,8 +79,10 @@ class Scan {
         this.done = this.#cursor === '0'
         return reply[1].map(text)
       } catch (error) {
-        // Repeating is safe; a refusal stays one.
-        if (error instanceof Refused || performance.now() >= end) throw error
+        // Repeating is safe; a refusal stays one, unless it is for the moment only.
+        const pauseMs = isPassing(error) ? PASSING_PAUSE_MS : 0
+        if ((error instanceof Refused && pauseMs === 0) || performance.now() + pauseMs >= end) throw error
+        if (pauseMs > 0) await pause(pauseMs)
       }
     }
   }
