@@ -1,7 +1,15 @@
+import { randomUUID } from 'node:crypto'
+
 const JOB = /^\/workspaces\/([^/]+)\/jobs\/([^/]+)$/
 
 const notFound = { status: 404, body: { error: 'NOT_FOUND' } }
 const done = (found) => (found ? { status: 200, body: { ok: true } } : notFound)
+
+/**
+ * Every write has an operation id: where a restart of Redis cuts it off, the client repeats it until the deadline, and it
+ * is done once. A caller then notices the restart by waiting.
+ */
+const once = () => ({ operationId: randomUUID() })
 
 /** The job API over one store: hash jobs as fields, JSON jobs as text. */
 export function apiRoutes(client, { encoding, queue }) {
@@ -19,7 +27,11 @@ export function apiRoutes(client, { encoding, queue }) {
       async handle({ body }) {
         const { workspace, job, fields, ttlMs, expiresAt } = object(body)
         const value = encoding === 'hash' ? object(fields) : JSON.stringify(object(fields))
-        const options = { ...(ttlMs !== undefined && { ttlMs }), ...(expiresAt !== undefined && { expiresAt }) }
+        const options = {
+          ...once(),
+          ...(ttlMs !== undefined && { ttlMs }),
+          ...(expiresAt !== undefined && { expiresAt }),
+        }
         const store = client.forWorkspace(String(workspace))
         if (queue === undefined) await store.create(String(job), value, options)
         else await store.enqueue(String(job), value, { ...options, queue })
@@ -41,26 +53,26 @@ export function apiRoutes(client, { encoding, queue }) {
         const { fields = {}, increment = {} } = object(body)
         const store = client.forWorkspace(workspace)
         if (encoding === 'json')
-          return done(await store.update(id, (text) => JSON.stringify({ ...JSON.parse(text), ...fields })))
+          return done(await store.update(id, (text) => JSON.stringify({ ...JSON.parse(text), ...fields }), once()))
         const commands = [
           ...Object.entries(fields).map(([field, value]) => ['HSET', field, String(value)]),
           ...Object.entries(increment).map(([field, by]) => ['HINCRBY', field, by]),
         ]
-        return done((await store.mutate(id, commands)) !== undefined)
+        return done((await store.mutate(id, commands, once())) !== undefined)
       },
     },
     {
       method: 'DELETE',
       path: JOB,
       async handle({ params: [workspace, id] }) {
-        return (await client.forWorkspace(workspace).delete(id)) ? { status: 204 } : notFound
+        return (await client.forWorkspace(workspace).delete(id, once())) ? { status: 204 } : notFound
       },
     },
     {
       method: 'PUT',
       path: /^\/workspaces\/([^/]+)\/jobs\/([^/]+)\/expire$/,
       async handle({ params: [workspace, id], body }) {
-        return done(await client.forWorkspace(workspace).expire(id, object(body)))
+        return done(await client.forWorkspace(workspace).expire(id, object(body), once()))
       },
     },
     {

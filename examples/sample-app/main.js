@@ -28,6 +28,8 @@ const client = createKeyshiftClient({
   routingDir: settings.routingDir,
   podUid: settings.podUid,
   podName: settings.podName,
+  deadlineMs: settings.deadlineMs,
+  operationTtlMs: 4 * settings.deadlineMs,
   metrics: { registry },
   log,
 })
@@ -35,6 +37,7 @@ const client = createKeyshiftClient({
 let stopping = false
 const server = await startServer(settings.port, {
   routes: settings.mode === 'api' ? apiRoutes(client, settings) : [],
+  draining: () => stopping,
   ready: () => (stopping ? { ready: false, reason: 'STOPPING' } : client.state()),
   metrics: async () => ({ type: registry.contentType, text: await registry.metrics() }),
   log,

@@ -5,9 +5,10 @@ const MAX_BODY_BYTES = 1_048_576
 
 /**
  * HTTP with JSON in and out. A route is `{ method, path: RegExp, handle({ params, query, body }) }` and answers
- * `{ status, body }`.
+ * `{ status, body }`. While `draining()`, each answer closes its connection: callers go to another pod, and none sends a
+ * request into a connection that is just being closed.
  */
-export async function startServer(port, { routes, ready, metrics, log }) {
+export async function startServer(port, { routes, ready, draining, metrics, log }) {
   const own = [
     { method: 'GET', path: /^\/healthz$/, handle: async () => ({ status: 200, body: { ok: true } }) },
     { method: 'GET', path: /^\/readyz$/, handle: async () => ({ status: ready().ready ? 200 : 503, body: ready() }) },
@@ -33,7 +34,7 @@ export async function startServer(port, { routes, ready, metrics, log }) {
         if (answer.status >= 500) log('error', error.message, { code: error.code, path: request.url })
         return answer
       })
-      .then((answer) => write(response, answer))
+      .then((answer) => write(response, answer, draining()))
   })
   // Longer than any caller keeps a connection idle: the caller, who knows what it sent, closes first.
   server.keepAliveTimeout = 75_000
@@ -48,9 +49,13 @@ export async function startServer(port, { routes, ready, metrics, log }) {
   }
 }
 
-function write(response, { status, body, raw, headers = {} }) {
+function write(response, { status, body, raw, headers = {} }, last) {
   const text = raw?.text ?? (body === undefined ? '' : JSON.stringify(body))
-  response.writeHead(status, { 'content-type': raw?.type ?? 'application/json', ...headers })
+  response.writeHead(status, {
+    'content-type': raw?.type ?? 'application/json',
+    ...headers,
+    ...(last && { connection: 'close' }),
+  })
   response.end(text)
 }
 

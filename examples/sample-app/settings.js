@@ -18,7 +18,11 @@ export function readSettings(env) {
     target: env.TARGET_TEMPLATE ?? 'ai:job:{workspace_id}:{job_id}',
     podUid: env.POD_UID ?? `local-${process.pid}`,
     podName: env.POD_NAME ?? `local-${process.pid}`,
+    /** Longer than a restart of Redis takes, shorter than callers wait: until then the client tries again what is safe to try again. */
+    deadlineMs: Number(env.DEADLINE_MS ?? 15_000),
     concurrency: Number(env.CONCURRENCY ?? 4),
+    /** How long a worker may hold a job: so long it stays undone when the worker dies. */
+    leaseMs: Number(env.LEASE_MS ?? 15_000),
     /** How long the process still answers after SIGTERM, so that no caller with an old address is refused. */
     lameDuckMs: Number(env.LAME_DUCK_MS ?? 2000),
   }

@@ -1,6 +1,8 @@
 /* global AbortController */
+import { randomUUID } from 'node:crypto'
+
 /** Takes jobs from the queue: read, mark as running, work, mark as done, acknowledge. At least once, so each step may repeat. */
-export function startWorker(client, { queue: key, concurrency }, log) {
+export function startWorker(client, { queue: key, concurrency, leaseMs }, log) {
   const ending = new AbortController()
   const queue = client.queue(key)
   const loops = Array.from({ length: concurrency }, () => loop())
@@ -9,7 +11,7 @@ export function startWorker(client, { queue: key, concurrency }, log) {
     let pause = 0
     while (!ending.signal.aborted) {
       try {
-        const delivery = await queue.dequeue({ waitMs: 2000, signal: ending.signal })
+        const delivery = await queue.dequeue({ waitMs: 2000, leaseMs, signal: ending.signal })
         pause = 0
         if (delivery !== undefined) await work(delivery)
       } catch (error) {
@@ -35,7 +37,7 @@ export function startWorker(client, { queue: key, concurrency }, log) {
   // Only forward: a second delivery of the same job must not set a finished one back.
   async function setStatus(store, jobId, from, to) {
     try {
-      await store.update(jobId, { status: to }, { expect: { status: from } })
+      await store.update(jobId, { status: to }, { expect: { status: from }, operationId: randomUUID() })
     } catch (error) {
       if (error.code !== 'CONFLICT') throw error
     }
