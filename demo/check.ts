@@ -47,7 +47,7 @@ async function compareJobs(store: CheckedStore, from: number, violations: Violat
     const to = await redisNow(store.redis)
     batch.forEach((entry, i) => {
       const [legacy, target] = [states[2 * i], states[2 * i + 1]]
-      if (compareJob(entry, legacy, target, presence(entry, from, to), violations)) compared += 1
+      if (compareJob(entry, legacy, target, { from, to }, violations)) compared += 1
     })
     report(Math.min(start + BATCH, entries.length), entries.length)
   }
@@ -64,9 +64,10 @@ function compareJob(
   entry: Entry,
   legacy: KeyState | undefined,
   target: KeyState | undefined,
-  expected: ReturnType<typeof presence>,
+  { from, to }: { readonly from: number; readonly to: number },
   violations: Violations,
 ): boolean {
+  const expected = presence(entry, from, to)
   const what = `${entry.workspace}/${entry.id}`
   if (legacy === undefined && target === undefined) {
     if (expected === 'there') violations.add('lost', what, 'is on neither schema')
@@ -81,8 +82,8 @@ function compareJob(
     return false
   }
   if (legacy === undefined || target === undefined) {
-    // Near its expiry a job may end between the two reads.
-    if (expected === 'there' || entry.uncertain)
+    // Near its expiry a job may end between the two reads; whatever else is unknown of it, it is on both schemas or on neither.
+    if (presence({ ...entry, unknown: undefined }, from, to) === 'there')
       violations.add('lost', what, `is missing on the ${legacy === undefined ? 'legacy' : 'target'} schema`)
     return false
   }
@@ -92,13 +93,13 @@ function compareJob(
   ] as const) {
     const verdict = judge(entry, state.value, entry.acked)
     if (verdict !== undefined) violations.add(verdict.fault, what, `the ${schema} key ${verdict.why}`)
-    if (!entry.uncertain && state.expiresAt !== (entry.expiresAt ?? -1))
+    if (state.expiresAt !== (entry.expiresAt ?? -1) && state.expiresAt !== entry.otherExpiry)
       violations.add(
         'different',
         what,
         `the ${schema} key expires at ${state.expiresAt}, not ${entry.expiresAt ?? 'never'}`,
       )
-    if (entry.queued && !entry.uncertain && typeof state.value !== 'string' && state.value['status'] !== 'done')
+    if (entry.queued && typeof state.value !== 'string' && state.value['status'] !== 'done')
       violations.add(
         'stale',
         what,

@@ -2,6 +2,25 @@ import { hasArrived, isCurrent, type Migration, type Watch } from './resource.ts
 import type { Screen } from './screen.ts'
 import type { Kubectl } from './target.ts'
 
+/** Phases of the walk that `--break` names. */
+export const PHASE_TITLES = {
+  quarantined: 'Legacy, malformed jobs quarantined',
+  canary: 'DualWrite 10 %',
+  dualWrite: 'DualWrite 100 %',
+  readRouting: 'ReadRouting 50 %',
+  backfillVerify: 'BackfillVerify',
+  back: 'back to Legacy',
+  again: 'forward again to BackfillVerify',
+} as const
+
+/** What goes on beside the walk. */
+export interface Beside {
+  /** Before the edit that begins a phase. */
+  before(): Promise<void>
+  /** Resolves when the phase may end. */
+  during(title: string): Promise<void>
+}
+
 export interface DriveOptions {
   readonly kubectl: Kubectl
   readonly namespace: string
@@ -10,9 +29,14 @@ export interface DriveOptions {
   readonly malformed: number
   readonly jobs: string
   readonly docs: string
+  readonly beside?: Beside | undefined
+  /** Keys a second of the backfill, where it is to take a while. */
+  readonly slowBackfill?: number | undefined
 }
 
 const STEP_LIMIT_MS = 600_000
+/** As examples/demo has it. */
+const FULL_SPEED = 100_000
 
 /** What the resource said of the malformed jobs while it was held by them. */
 export interface Reported {
@@ -21,23 +45,28 @@ export interface Reported {
 
 /** Walks both resources as a person does, one edit after another, and waits for each to arrive. */
 export async function drive(options: DriveOptions): Promise<Reported> {
-  const { screen, watch, jobs, docs } = options
+  const { screen, watch, jobs, docs, beside, slowBackfill } = options
   const both = [jobs, docs]
   const walk = (title: string, names: readonly string[], spec: object): Promise<void> =>
     screen.phase(title, async () => {
+      await beside?.before()
       for (const name of names) await edit(options, name, spec)
-      await watch.until(title, names, hasArrived, STEP_LIMIT_MS)
+      await Promise.all([watch.until(title, names, hasArrived, STEP_LIMIT_MS), beside?.during(title)])
     })
+  const worker = (maxKeysPerSecond: number | undefined): object =>
+    slowBackfill === undefined ? {} : { worker: { maxKeysPerSecond } }
 
   const reported = await screen.phase('Legacy, held by malformed jobs', () => heldByMalformed(options))
-  await walk('Legacy, malformed jobs quarantined', [jobs], { keys: { onMalformed: 'Quarantine' } })
+  await walk(PHASE_TITLES.quarantined, [jobs], { keys: { onMalformed: 'Quarantine' } })
   await screen.phase('Legacy reached', () => watch.until('Legacy', both, hasArrived, STEP_LIMIT_MS))
-  await walk('DualWrite 10 %', both, { targetPhase: 'DualWrite', canaryPercentage: 10 })
-  await walk('DualWrite 100 %', both, { canaryPercentage: 100 })
-  await walk('ReadRouting 50 %', both, { targetPhase: 'ReadRouting', canaryPercentage: 50 })
-  await walk('BackfillVerify', both, { targetPhase: 'BackfillVerify', canaryPercentage: 100 })
-  await walk('back to Legacy', both, { targetPhase: 'Legacy' })
-  await walk('forward again to BackfillVerify', both, { targetPhase: 'BackfillVerify' })
+  await walk(PHASE_TITLES.canary, both, { targetPhase: 'DualWrite', canaryPercentage: 10 })
+  await walk(PHASE_TITLES.dualWrite, both, { canaryPercentage: 100 })
+  const reads = { targetPhase: 'ReadRouting', canaryPercentage: 50 }
+  await walk(PHASE_TITLES.readRouting, both, { ...reads, ...worker(slowBackfill) })
+  const all = { targetPhase: 'BackfillVerify', canaryPercentage: 100 }
+  await walk(PHASE_TITLES.backfillVerify, both, { ...all, ...worker(FULL_SPEED) })
+  await walk(PHASE_TITLES.back, both, { targetPhase: 'Legacy' })
+  await walk(PHASE_TITLES.again, both, { targetPhase: 'BackfillVerify' })
   return reported
 }
 

@@ -21,7 +21,8 @@ export interface Api {
   close(): void
 }
 
-const LIMIT_MS = 10_000
+/** Longer than the sample app takes to give up. */
+const LIMIT_MS = 30_000
 const NOT_SENT = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN'])
 
 /**

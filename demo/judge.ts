@@ -13,20 +13,24 @@ export interface Verdict {
 
 /**
  * Judges a value against the record. `least` is the version acknowledged before the read began, so an older one is
- * stale; any version up to the last one sent may show. Returns undefined for a good value.
+ * stale; any version up to the last one sent may show, each with its own contents and count of updates, exactly. Returns
+ * undefined for a good value.
  */
 export function judge(entry: Entry, value: Value, least: number): Verdict | undefined {
   const fields = typeof value === 'string' ? parse(value) : value
   if (fields === undefined) return { fault: 'different', why: 'is no JSON object' }
   if (fields['workspace_id'] !== entry.workspace)
     return { fault: 'leaked', why: `belongs to workspace ${String(fields['workspace_id'])}, not ${entry.workspace}` }
-  if (entry.uncertain) return undefined
   const v = Number(fields['v'])
   if (!Number.isInteger(v)) return { fault: 'different', why: `has version ${String(fields['v'])}` }
   if (v < least) return { fault: 'stale', why: `shows version ${v} after ${least} was acknowledged` }
   if (v > entry.issued) return { fault: 'different', why: `shows version ${v}, which nobody wrote` }
   const wrong = typeof value === 'string' ? wrongText(entry, value, v) : wrongHash(entry, value, v)
   return wrong === undefined ? undefined : { fault: 'different', why: wrong }
+}
+
+export function versionOf(value: Value): number {
+  return Number((typeof value === 'string' ? parse(value) : value)?.['v'])
 }
 
 /** Why a job's status is a step back from what was seen before, or undefined. Remembers the furthest one. */

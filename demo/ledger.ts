@@ -6,15 +6,17 @@ export interface Entry {
   readonly workspace: string
   /** True for a job written by the seed, whose text is as seeded while `acked` is 0. */
   readonly seeded: boolean
-  /** Highest version acknowledged. */
+  /** Highest version acknowledged, or seen by a read. */
   acked: number
   /** Highest version ever sent. */
   issued: number
   /** Absolute expiry, ms of Redis's clock; undefined for none. */
   expiresAt: number | undefined
   state: 'live' | 'deleted'
-  /** A write got no answer: it may or may not have happened. Its contents are then judged by equality alone. */
-  uncertain: boolean
+  /** Its create or delete has no answer (yet): it may be there or not, on both schemas alike. */
+  unknown: 'create' | 'delete' | undefined
+  /** An `expire` without an answer: this may be its expiry as well. */
+  otherExpiry: number | undefined
   /** It went through the queue: a worker must bring it to `done`. */
   readonly queued: boolean
   /** Highest position in STATUS_ORDER that a read has shown. */
@@ -32,11 +34,15 @@ export type Presence = 'there' | 'gone' | 'either'
 
 /** Whether the job must be there for a read that ran from `from` to `to` (ms of Redis's clock). */
 export function presence(entry: Entry, from: number, to: number): Presence {
-  if (entry.uncertain) return 'either'
   if (entry.state === 'deleted') return 'gone'
-  if (entry.expiresAt === undefined) return 'there'
-  if (to < entry.expiresAt - EXPIRY_SLACK_MS) return 'there'
-  return from > entry.expiresAt + EXPIRY_SLACK_MS ? 'gone' : 'either'
+  const ends = [entry.expiresAt ?? Infinity, entry.otherExpiry ?? entry.expiresAt ?? Infinity]
+  if (from > Math.max(...ends) + EXPIRY_SLACK_MS) return 'gone'
+  return entry.unknown === undefined && to < Math.min(...ends) - EXPIRY_SLACK_MS ? 'there' : 'either'
+}
+
+/** A write of it got no answer, and no read has shown since what became of it: it is read, and not written again. */
+export function isOpen({ unknown, otherExpiry, acked, issued }: Entry): boolean {
+  return unknown !== undefined || otherExpiry !== undefined || issued > acked
 }
 
 /** The record of one store: every job that ever was, and how many writes were acknowledged. */
@@ -56,7 +62,8 @@ export class Ledger {
       acked: 0,
       issued: 0,
       state: 'live',
-      uncertain: false,
+      unknown: undefined,
+      otherExpiry: undefined,
       statusSeen: 0,
       writing: false,
       moves: 0,

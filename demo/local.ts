@@ -13,8 +13,6 @@ import type { Images } from './target.ts'
 /** Folders that the demo's image holds besides Keyshift. */
 const INCLUDED = ['examples/sample-app', 'examples/small-app', 'examples/prometheus']
 
-export const LOCAL_NAME = 'demo'
-
 export interface LocalOptions {
   readonly name: string
   /** The cluster stays when this process has ended. */

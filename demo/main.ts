@@ -1,6 +1,6 @@
 /** `npm run demo` and `npm run demo:down`. */
 import { PLACES, undeploy, type Places } from './deploy.ts'
-import { LOCAL_NAME, startLocal, stopLocal } from './local.ts'
+import { startLocal, stopLocal } from './local.ts'
 import { USAGE, UsageError, readOptions, type Options } from './options.ts'
 import { runDemo } from './run.ts'
 import { Screen } from './screen.ts'
@@ -12,6 +12,8 @@ const screen = new Screen(process.stdout)
 
 /** In a cluster that is not ours `monitoring` may be taken. */
 const FOREIGN_PLACES: Places = { ...PLACES, operator: 'keyshift-demo-system', monitoring: 'keyshift-demo-monitoring' }
+
+const RATES = { jobs: 120, docs: 30 }
 
 interface Ground {
   readonly target: Target
@@ -28,7 +30,7 @@ async function ground(options: Options, signal: AbortSignal): Promise<Ground> {
     return { target, images: options.images, places: FOREIGN_PLACES, remove }
   }
   const { cluster, images } = await screen.phase('cluster and images', () =>
-    startLocal({ name: LOCAL_NAME, keep: options.keep, screen, signal }),
+    startLocal({ name: options.name, keep: options.keep, screen, signal }),
   )
   return { target: localTarget(cluster), images, places: PLACES, remove: () => cluster.stop() }
 }
@@ -39,7 +41,7 @@ async function up(options: Options, signal: AbortSignal): Promise<number> {
   let kept = false
   try {
     const sizes = options.short ? SHORT_SIZES : FULL_SIZES
-    const run = await runDemo({ target, images, places, sizes, rates: { jobs: 120, docs: 30 }, screen, signal })
+    const run = await runDemo({ target, images, places, sizes, rates: RATES, breaks: options.breaks, screen, signal })
     const outcome = await run.check(options.sabotage)
     run.close()
     screen.block(`\n${table(outcome, run.traffic)}\n`)
@@ -54,14 +56,19 @@ async function up(options: Options, signal: AbortSignal): Promise<number> {
   }
 }
 
-function reach(target: Target, { context }: Options): string {
-  const down = context === undefined ? 'npm run demo:down' : `npm run demo:down -- --context ${context}`
+function reach(target: Target, { context, name }: Options): string {
+  const down =
+    context === undefined
+      ? name === 'demo'
+        ? 'npm run demo:down'
+        : `npm run demo:down -- --name ${name}`
+      : `npm run demo:down -- --context ${context}`
   return ['Everything is left up:', ...target.howToReach, `End it with: ${down}`].join('\n  ')
 }
 
-async function down({ context }: Options): Promise<number> {
+async function down({ context, name }: Options): Promise<number> {
   if (context !== undefined) await undeploy(contextTarget(context), FOREIGN_PLACES)
-  else if (!(await stopLocal(LOCAL_NAME, screen))) screen.line('there is no demo cluster, and nothing is left of one')
+  else if (!(await stopLocal(name, screen))) screen.line('there is no demo cluster, and nothing is left of one')
   return 0
 }
 

@@ -9,10 +9,12 @@ npm run demo:down                removes a local demo cluster, also one that a k
   --image REF              Keyshift and the sample app (build it with node hack/image/main.ts)
   --redis-image REF        default redis:7
   --prometheus-image REF   default prom/prometheus:v2.53.0
+  --break                  kill -9, revert and redeploy parts of it during the walk; only on the local cluster
   --short                  6,000 jobs in place of 100,000
   --summary FILE           write what was counted as JSON
   --sabotage KIND          ${SABOTAGES.join(' | ')}: damage one key before the check, which must then fail
   --keep                   leave everything up and say how to reach it
+  --name NAME              of the local cluster, default demo; demo:down takes it too
   --help                   this text`
 
 export interface Options {
@@ -20,6 +22,9 @@ export interface Options {
   readonly context: string | undefined
   /** Only with `context`. */
   readonly images: Images | undefined
+  /** Of the local cluster. */
+  readonly name: string
+  readonly breaks: boolean
   readonly short: boolean
   readonly summary: string | undefined
   readonly sabotage: Sabotage | undefined
@@ -46,6 +51,12 @@ export function readOptions(args: readonly string[]): Options {
     throw new UsageError(
       '--context needs --image REF, an image with Keyshift and the sample app that the cluster can pull',
     )
+  if (values.context !== undefined && values.break === true)
+    throw new UsageError(
+      '--break kills processes of the node and of the control plane, which it can do on its own local cluster only: leave out --context',
+    )
+  if (values.context !== undefined && values.name !== undefined)
+    throw new UsageError('--name is of the local cluster: give it or --context')
   return {
     command: values.help === true ? 'help' : command,
     context: values.context,
@@ -57,6 +68,8 @@ export function readOptions(args: readonly string[]): Options {
             redis: values['redis-image'] ?? 'redis:7',
             prometheus: values['prometheus-image'] ?? 'prom/prometheus:v2.53.0',
           },
+    name: values.name ?? 'demo',
+    breaks: values.break === true,
     short: values.short === true,
     summary: values.summary,
     sabotage: values.sabotage,
@@ -74,6 +87,8 @@ function parse(args: readonly string[]) {
         image: { type: 'string' },
         'redis-image': { type: 'string' },
         'prometheus-image': { type: 'string' },
+        name: { type: 'string' },
+        break: { type: 'boolean' },
         short: { type: 'boolean' },
         summary: { type: 'string' },
         sabotage: { type: 'string' },

@@ -13,6 +13,7 @@ export interface Migration {
     readonly canaryPercentage?: number
     readonly routing?: string
     readonly epoch?: number
+    readonly soakEndsAt?: string
     readonly failed?: { readonly reason: string; readonly message: string }
     readonly malformed?: { readonly count: number; readonly keys: readonly string[] }
     readonly conditions?: readonly {
@@ -87,11 +88,15 @@ const POLL_MS = 700
 /** An edit that answers a stall is not answered at once: a worker Job may have to run first. */
 const STUCK_MS = 20_000
 
+/** An API server that does not answer is waited for. */
+const AWAY_MS = 60_000
+
 /** Looks at the resources again and again, as a person with `kubectl get` does, and lets others wait for what they show. */
 export class Watch {
   readonly #options: WatchOptions
   readonly #names: readonly string[]
   #last: readonly Migration[] = []
+  #lookedAt = 0
 
   constructor(names: readonly string[], options: WatchOptions) {
     this.#names = names
@@ -102,11 +107,17 @@ export class Watch {
     return this.#last
   }
 
+  /** The last look, or a new one where nobody has looked of late. */
+  async glance(): Promise<readonly Migration[]> {
+    return Date.now() - this.#lookedAt < POLL_MS ? this.#last : this.look()
+  }
+
   async look(): Promise<readonly Migration[]> {
     const { kubectl, namespace, onChange } = this.#options
     const text = await kubectl(['get', 'jkm', '-n', namespace, '-o', 'json'])
     const { items } = JSON.parse(text) as { items: readonly Migration[] }
     this.#last = items.filter((item) => this.#names.includes(item.metadata.name))
+    this.#lookedAt = Date.now()
     onChange(this.#last)
     return this.#last
   }
@@ -122,10 +133,19 @@ export class Watch {
     limitMs: number,
   ): Promise<void> {
     const end = Date.now() + limitMs
-    let movedAt = Date.now()
+    let [movedAt, answeredAt] = [Date.now(), Date.now()]
     for (;;) {
       this.#options.signal.throwIfAborted()
-      const mine = (await this.look()).filter((item) => names.includes(item.metadata.name))
+      let seen: readonly Migration[]
+      try {
+        seen = await this.look()
+        answeredAt = Date.now()
+      } catch (error) {
+        if (Date.now() - answeredAt > AWAY_MS) throw error
+        await sleep(POLL_MS)
+        continue
+      }
+      const mine = seen.filter((item) => names.includes(item.metadata.name))
       if (mine.length === names.length && mine.every(wanted)) return
       const why = mine.map((m) => stuck(m)).find((text) => text !== undefined)
       if (why === undefined) movedAt = Date.now()

@@ -2,6 +2,8 @@ import { until } from '../hack/system/wait.ts'
 import { check, type CheckResult } from './check.ts'
 import { PLACES, apply, awaitRollouts, installKeyshift, makeNamespace, manifests, type Places } from './deploy.ts'
 import { drive, type Reported } from './drive.ts'
+import type { Breaker } from './faults/breaker.ts'
+import { makeBreaker } from './faults/plan.ts'
 import { httpApi, type Api } from './http-api.ts'
 import { STORES, type StoreName } from './jobs.ts'
 import { Ledger } from './ledger.ts'
@@ -11,7 +13,7 @@ import { sabotage, type Sabotage } from './sabotage.ts'
 import type { Screen } from './screen.ts'
 import { redisNow, seedDocs, seedJobs, seedMalformed, type MalformedJob, type SeedSizes } from './seed.ts'
 import { settle } from './settle.ts'
-import { summarize, type Outcome } from './summary.ts'
+import { summarize, type FaultTime, type Outcome } from './summary.ts'
 import type { Images, Target } from './target.ts'
 import { Traffic } from './traffic.ts'
 
@@ -24,11 +26,13 @@ export interface DemoOptions {
   readonly screen: Screen
   readonly signal: AbortSignal
   readonly places?: Places
+  /** Break parts of it during the walk; needs a target with a wrecker. */
+  readonly breaks?: boolean
 }
 
 interface Side {
   readonly ledger: Ledger
-  readonly redis: RedisConnection
+  redis: RedisConnection
   readonly api: Api
   readonly traffic: Traffic
   malformed: readonly MalformedJob[]
@@ -53,12 +57,17 @@ export async function runDemo(options: DemoOptions): Promise<FinishedRun> {
   try {
     await screen.phase('seed', (report) => orAbort(signal, seed(sides, options.sizes, report)))
     for (const { traffic } of all) traffic.start()
-    const reported = await walk(options, all)
+    const { reported, faults } = await walk(options, all)
+    // Redis may have ended meanwhile, and the connections with it.
+    for (const side of all) {
+      side.redis.close()
+      side.redis = await openRedis(options, side.ledger.store.name)
+    }
     await screen.phase('traffic ends', async (report) => {
       await Promise.all(all.map(({ traffic }) => traffic.stop()))
       await orAbort(signal, settle(sides.jobs.redis, sides.jobs.ledger, report))
     })
-    return finished(options, sides, reported)
+    return finished(options, sides, reported, faults)
   } catch (error) {
     await Promise.all(all.map(({ traffic }) => traffic.stop()))
     closeAll(all)
@@ -86,13 +95,25 @@ async function deploy({ target, images, screen, places = PLACES }: DemoOptions):
   await awaitRollouts(kubectl, rollouts, screen)
 }
 
+/** A connection of ours: the specs name it as an observer, which writes no jobs. */
+async function observe({ target, places = PLACES }: DemoOptions, name: StoreName): Promise<RedisConnection> {
+  const redis = await RedisConnection.open({
+    ...(await target.reach(places.app, 'redis', 6379)),
+    db: STORES[name].db,
+  })
+  await redis.command('CLIENT', 'SETNAME', OBSERVER)
+  return redis
+}
+
+async function openRedis(options: DemoOptions, name: StoreName): Promise<RedisConnection> {
+  const look = `service redis in ${(options.places ?? PLACES).app}`
+  // A Service has an address before its traffic is forwarded.
+  return until('a connection to Redis', () => observe(options, name), { limitMs: 20_000, look })
+}
+
 async function openSide(options: DemoOptions, name: StoreName): Promise<Side> {
   const { target, rates, places = PLACES } = options
-  const at = await target.reach(places.app, 'redis', 6379)
-  // A Service has an address before its traffic is forwarded.
-  const open = (): Promise<RedisConnection> => RedisConnection.open({ ...at, db: STORES[name].db })
-  const redis = await until('a connection to Redis', open, { limitMs: 20_000, look: `service redis in ${places.app}` })
-  await redis.command('CLIENT', 'SETNAME', OBSERVER)
+  const redis = await openRedis(options, name)
   const offset = (await redisNow(redis)) - Date.now()
   const app = await target.reach(places.app, name === 'jobs' ? 'ai-api' : 'docs-api', 8080)
   const api = httpApi(() => [`http://${app.host}:${app.port}`])
@@ -114,7 +135,12 @@ async function seed(
   await seedDocs(docs.redis, docs.ledger, sizes, (done) => report(sizes.jobs + done, total))
 }
 
-async function walk(options: DemoOptions, sides: readonly Side[]): Promise<Reported> {
+interface Walked {
+  readonly reported: Reported
+  readonly faults: readonly FaultTime[]
+}
+
+async function walk(options: DemoOptions, sides: readonly Side[]): Promise<Walked> {
   const { target, images, screen, signal, sizes, places = PLACES } = options
   const names = [STORES.jobs.resource, STORES.docs.resource]
   const watch = new Watch(names, {
@@ -126,7 +152,8 @@ async function walk(options: DemoOptions, sides: readonly Side[]): Promise<Repor
   for (const name of names) screen.line(`kubectl -n ${places.app} apply -f examples/demo/${name}.yaml`)
   for (const name of names) await apply(target.kubectl, places.app, manifests(`demo/${name}.yaml`, images, places))
   const { kubectl } = target
-  return drive({
+  const breaker = breakerFor(options, watch, sides)
+  const reported = await drive({
     kubectl,
     namespace: places.app,
     watch,
@@ -134,15 +161,40 @@ async function walk(options: DemoOptions, sides: readonly Side[]): Promise<Repor
     malformed: sizes.malformed,
     jobs: names[0] ?? '',
     docs: names[1] ?? '',
+    ...(breaker !== undefined && { beside: breaker, slowBackfill: Math.ceil(sizes.jobs / 8) }),
   })
+  if (breaker !== undefined) await screen.phase('nothing crashed', () => breaker.end())
+  return { reported, faults: breaker?.times ?? [] }
+}
+
+function breakerFor(options: DemoOptions, watch: Watch, sides: readonly Side[]): Breaker | undefined {
+  const { target, screen, signal, places = PLACES, breaks = false } = options
+  if (!breaks) return undefined
+  if (target.wrecker === undefined) throw new Error('--break needs a cluster whose processes are on this machine')
+  const openRedis = (name: StoreName): Promise<RedisConnection> => observe(options, name)
+  const requests = () => ({
+    retried: sum(sides, (t) => t.requests.retried),
+    unknown: sum(sides, (t) => t.requests.unknown),
+  })
+  const { wrecker } = target
+  return makeBreaker({ target, wrecker, places, watch, screen, signal, openRedis, requests, killed: new Set() })
 }
 
 function trafficLine(sides: readonly Side[]): string {
-  const sum = (of: (traffic: Traffic) => number): number => sides.reduce((n, { traffic }) => n + of(traffic), 0)
-  return `requests ${sum((t) => t.requests.total)}, ${sum((t) => t.requests.failed)} failed, ${sum((t) => t.violations.total)} violations`
+  const [total, failed] = [sum(sides, (t) => t.requests.total), sum(sides, (t) => t.requests.failed)]
+  return `requests ${total}, ${failed} failed, ${sum(sides, (t) => t.violations.total)} violations`
 }
 
-function finished({ screen, sizes }: DemoOptions, sides: Sides, reported: Reported): FinishedRun {
+function sum(sides: readonly Side[], of: (traffic: Traffic) => number): number {
+  return sides.reduce((n, { traffic }) => n + of(traffic), 0)
+}
+
+function finished(
+  { screen, sizes }: DemoOptions,
+  sides: Sides,
+  reported: Reported,
+  faults: readonly FaultTime[],
+): FinishedRun {
   const all = [sides.jobs, sides.docs]
   const traffic = all.map((side) => side.traffic)
   const judgeAll = async (): Promise<Outcome> => {
@@ -157,6 +209,7 @@ function finished({ screen, sizes }: DemoOptions, sides: Sides, reported: Report
       traffic,
       checks,
       malformed,
+      faults,
     })
   }
   return {

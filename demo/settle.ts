@@ -12,9 +12,9 @@ export async function settle(redis: RedisConnection, ledger: Ledger, report: Rep
   const end = Date.now() + LIMIT_MS
   for (;;) {
     const now = await redisNow(redis)
-    const mine = queued.filter((entry) => presence(entry, now, now) === 'there')
+    const mine = queued.filter((entry) => presence(entry, now, now) !== 'gone')
     const statuses = await redis.pipeline(mine.map((entry) => ['HGET', legacyKey(entry.id), 'status']))
-    const open = statuses.filter((status) => String(status) !== 'done').length
+    const open = statuses.filter((status) => status !== null && String(status) !== 'done').length
     report(mine.length - open, mine.length)
     // What is not done by then is a finding of the check, not of this wait.
     if (open === 0 || Date.now() > end) return

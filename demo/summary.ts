@@ -4,6 +4,12 @@ import type { Ledger } from './ledger.ts'
 import type { Traffic } from './traffic.ts'
 import { Violations } from './violations.ts'
 
+/** A fault that was made, and how long it took until the system was as before, in seconds. */
+export interface FaultTime {
+  readonly name: string
+  readonly recoveredSeconds: number
+}
+
 export interface PhaseTime {
   readonly name: string
   readonly seconds: number
@@ -18,13 +24,21 @@ export interface Summary {
     readonly updated: number
     readonly deleted: number
   }
-  readonly requests: { readonly total: number; readonly failed: number }
+  /** See `Traffic.requests`. */
+  readonly requests: {
+    readonly total: number
+    readonly failed: number
+    readonly retried: number
+    readonly unknown: number
+  }
   readonly lost: number
   readonly stale: number
   readonly resurrected: number
   readonly leaked: number
   readonly different: number
   readonly malformed: { readonly seeded: number; readonly reported: number; readonly kept: number }
+  /** With `--break`, in the order they were made. */
+  readonly faults: readonly FaultTime[]
   readonly ok: boolean
 }
 
@@ -34,6 +48,7 @@ export interface SummaryInput {
   readonly traffic: readonly Traffic[]
   readonly checks: readonly CheckResult[]
   readonly malformed: { readonly seeded: number; readonly reported: number }
+  readonly faults: readonly FaultTime[]
 }
 
 export interface Outcome {
@@ -51,6 +66,8 @@ export function summarize(input: SummaryInput): Outcome {
   const requests = {
     total: sum(input.traffic, (t) => t.requests.total),
     failed: sum(input.traffic, (t) => t.requests.failed),
+    retried: sum(input.traffic, (t) => t.requests.retried),
+    unknown: sum(input.traffic, (t) => t.requests.unknown),
   }
   const { lost, stale, resurrected, leaked, different } = violations.counts
   const malformed = { seeded: input.malformed.seeded, reported: input.malformed.reported, kept }
@@ -58,8 +75,8 @@ export function summarize(input: SummaryInput): Outcome {
     violations.total === 0 &&
     requests.failed === 0 &&
     requests.total > 0 &&
-    // What was not answered cannot be judged.
-    sum(input.traffic, (t) => t.requests.unanswered) === 0 &&
+    // Where nothing was broken, nothing is cut.
+    (requests.unknown === 0 || input.faults.length > 0) &&
     sum(input.checks, (c) => c.compared) > 0 &&
     malformed.reported === malformed.seeded &&
     malformed.kept === malformed.seeded
@@ -78,6 +95,7 @@ export function summarize(input: SummaryInput): Outcome {
     leaked,
     different,
     malformed,
+    faults: input.faults,
     ok,
   }
   return { summary, violations }
@@ -90,11 +108,16 @@ export function writeSummary(file: string, summary: Summary): void {
 /** The table that ends the demo. */
 export function table({ summary, violations }: Outcome, traffic: readonly Traffic[]): string {
   const { jobs, requests, malformed } = summary
-  const unanswered = traffic.reduce((n, t) => n + t.requests.unanswered, 0)
   const rows: readonly (readonly [string, string])[] = [
     ...summary.phases.map(({ name, seconds }) => [name, `${seconds.toFixed(1)} s`] as const),
     ['jobs', `${jobs.seeded} seeded, ${jobs.created} created, ${jobs.updated} updated, ${jobs.deleted} deleted`],
-    ['requests', `${requests.total} answered, ${requests.failed} failed, ${unanswered} without an answer`],
+    [
+      'requests',
+      `${requests.total} answered, ${requests.failed} failed, ${requests.retried} retried, ${requests.unknown} of unknown outcome`,
+    ],
+    ...summary.faults.map(
+      ({ name, recoveredSeconds }) => [name, `recovered in ${recoveredSeconds.toFixed(1)} s`] as const,
+    ),
     ...(['lost', 'stale', 'resurrected', 'leaked', 'different'] as const).map(
       (harm) => [harm, String(summary[harm])] as const,
     ),

@@ -1,7 +1,16 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { Cluster } from '../hack/cluster/handle.ts'
+import { killContainer, killParts, startParts } from '../hack/cluster/parts.ts'
 import { run } from '../hack/system/run.ts'
 import { findProgram } from '../hack/system/run.ts'
+
+/** What `--break` needs besides the API. */
+export interface Wrecker {
+  /** SIGKILL to all processes of a container, by the id that its pod's status shows. */
+  killContainer(containerId: string): void
+  /** SIGKILL to the API server and etcd; then both start again on the data they left. */
+  restartControlPlane(): Promise<void>
+}
 
 export type Kubectl = (args: readonly string[], options?: { input?: string; limitMs?: number }) => Promise<string>
 
@@ -23,6 +32,8 @@ export interface Target {
   readonly helm: Kubectl
   /** An address of a Service that this process can connect to. */
   reach(namespace: string, service: string, port: number): Promise<Endpoint>
+  /** Only where the processes are this machine's own. */
+  readonly wrecker?: Wrecker
   /** How a person reaches it, for `--keep`. */
   readonly howToReach: readonly string[]
   /** Ends what was opened to reach it. */
@@ -38,6 +49,15 @@ export function localTarget(cluster: Cluster): Target {
     async reach(namespace, service, port) {
       const host = await kubectl(['get', 'service', service, '-n', namespace, '-o', 'jsonpath={.spec.clusterIP}'])
       return { host, port }
+    },
+    wrecker: {
+      killContainer(containerId) {
+        if (killContainer(containerId) === 0) throw new Error(`container ${containerId} has no process`)
+      },
+      async restartControlPlane() {
+        await killParts(cluster, ['apiServer', 'etcd'])
+        startParts(cluster, ['etcd', 'apiServer'])
+      },
     },
     howToReach: [
       `export KUBECONFIG=${cluster.shell.KUBECONFIG} PATH=${cluster.shell.PATH}:$PATH`,

@@ -1,7 +1,7 @@
 import { NoAnswer, type Answer, type Api } from './http-api.ts'
 import { WORKSPACES, hashFields, jsonFields } from './jobs.ts'
-import { judge, judgeStatus, type Value } from './judge.ts'
-import { presence, type Entry, type Ledger, type Presence } from './ledger.ts'
+import { judge, judgeStatus, versionOf, type Value } from './judge.ts'
+import { isOpen, presence, type Entry, type Ledger, type Presence } from './ledger.ts'
 import { seededRandom } from './random.ts'
 import { Violations } from './violations.ts'
 
@@ -32,6 +32,8 @@ const ROUND = MIX.flatMap(([act, times]) => Array.from({ length: times }, () => 
 const TICK_MS = 20
 const MAX_IN_FLIGHT = 64
 const DAY_MS = 86_400_000
+/** No pod for so long is a failure of the service. */
+const AWAY_LIMIT_MS = 30_000
 
 /**
  * Live traffic over HTTP. It remembers every acknowledged write and judges each answer against that record: versions
@@ -39,7 +41,11 @@ const DAY_MS = 86_400_000
  */
 export class Traffic {
   readonly violations = new Violations()
-  readonly requests = { total: 0, failed: 0, unanswered: 0 }
+  /**
+   * `total`: answered. `failed`: an error answer, or no pod within 30 s. `retried`: answered at another try, where the first
+   * was not sent or was a read. `unknown`: writes that were cut, or whose outcome the app itself could not learn.
+   */
+  readonly requests = { total: 0, failed: 0, retried: 0, unknown: 0 }
   /** What the first failed requests answered. */
   readonly failures: string[] = []
   readonly #options: TrafficOptions
@@ -96,7 +102,8 @@ export class Traffic {
   #pick(any: boolean): Entry | undefined {
     for (let tries = 0; tries < 20; tries++) {
       const entry = this.#options.ledger.pick(this.#random)
-      if (entry !== undefined && (any || (entry.state === 'live' && !entry.uncertain))) return entry
+      if (entry === undefined) continue
+      if (any || (entry.state === 'live' && (entry.writing || !isOpen(entry)))) return entry
     }
     return undefined
   }
@@ -111,13 +118,13 @@ export class Traffic {
     const entry = ledger.add({ id, workspace, seeded: false, queued, expiresAt })
     entry.writing = true
     entry.moves += 1
-    entry.uncertain = true // Until the answer is there.
+    entry.unknown = 'create' // Until the answer is there.
     const fields = queued ? { ...hashFields(workspace, id, 0), status: 'queued' } : jsonFields(workspace, id, 0)
     const answer = await this.#send('POST', '/jobs', { workspace, job: id, fields, ...(expiresAt && { expiresAt }) })
     entry.writing = false
     entry.moves += 1
     if (answer?.status === 201) {
-      entry.uncertain = false
+      entry.unknown = undefined
       ledger.counts.created += 1
     } else if (answer !== undefined) this.#fail('create', answer)
   }
@@ -133,6 +140,8 @@ export class Traffic {
     const what = `${entry.workspace}/${entry.id}`
     if (answer.status === 404) {
       if (expected === 'there') this.violations.add('lost', what, 'a read found nothing')
+      // The delete without an answer was done: from now on it is gone for good.
+      else if (!moved && entry.unknown === 'delete') Object.assign(entry, { state: 'deleted', unknown: undefined })
     } else if (answer.status !== 200) this.#fail('read', answer)
     else if (expected === 'gone') this.violations.add('resurrected', what, `a read found a job that ${gone(entry)}`)
     else this.#judgeRead(entry, answer, before)
@@ -146,6 +155,9 @@ export class Traffic {
     if (verdict !== undefined) return this.violations.add(verdict.fault, what, `a read ${verdict.why}`)
     const back = judgeStatus(entry, value, before.status)
     if (back !== undefined) this.violations.add('stale', what, `a read ${back}`)
+    // What one read has shown, no later one may take back.
+    entry.acked = Math.max(entry.acked, versionOf(value))
+    if (entry.unknown === 'create') entry.unknown = undefined
   }
 
   async #update(entry: Entry): Promise<void> {
@@ -165,10 +177,11 @@ export class Traffic {
 
   async #delete(entry: Entry): Promise<void> {
     entry.moves += 1
-    await this.#write(entry, 'DELETE', pathOf(entry), undefined, () => {
+    const acknowledged = (): void => {
       entry.state = 'deleted'
       this.#options.ledger.counts.deleted += 1
-    })
+    }
+    await this.#write(entry, 'DELETE', pathOf(entry), undefined, acknowledged, () => (entry.unknown = 'delete'))
     entry.moves += 1
   }
 
@@ -177,28 +190,37 @@ export class Traffic {
     const r = this.#random()
     const expiresAt = now() + (r < 0.3 ? 15_000 + Math.floor(r * 200_000) : DAY_MS)
     entry.moves += 1
-    await this.#write(entry, 'PUT', `${pathOf(entry)}/expire`, { expiresAt }, () => {
+    const acknowledged = (): void => {
       entry.expiresAt = expiresAt
       ledger.counts.updated += 1
-    })
+    }
+    const unknown = (): void => void (entry.otherExpiry = expiresAt)
+    await this.#write(entry, 'PUT', `${pathOf(entry)}/expire`, { expiresAt }, acknowledged, unknown)
     entry.moves += 1
   }
 
-  async #write(entry: Entry, method: string, path: string, body: unknown, acknowledged: () => void): Promise<void> {
+  async #write(
+    entry: Entry,
+    method: string,
+    path: string,
+    body: unknown,
+    acknowledged: () => void,
+    unknown: () => void = () => {},
+  ): Promise<void> {
     const { now } = this.#options
     const from = now()
     entry.writing = true
     const answer = await this.#send(method, path, body)
     const expected = presence(entry, from, now())
     const what = `${entry.workspace}/${entry.id}`
-    if (answer === undefined) entry.uncertain = true
+    if (answer === undefined) unknown()
     else if (answer.status === 200 || answer.status === 204) {
       if (expected === 'gone') this.violations.add('resurrected', what, `${method} changed a job that ${gone(entry)}`)
       acknowledged()
     } else if (answer.status === 404) {
       if (expected === 'there') this.violations.add('lost', what, `${method} found nothing`)
     } else {
-      entry.uncertain = true
+      unknown()
       this.#fail(method, answer)
     }
     entry.writing = false
@@ -232,20 +254,28 @@ export class Traffic {
     this.violations.add('leaked', `${entry.workspace}/${entry.id}`, `${method} as ${other} answered ${answer.status}`)
   }
 
-  /** Sends until answered where that is safe; undefined when no answer came. */
+  /** Sends until answered where that is safe; undefined when the outcome is unknown, or no pod was there. */
   async #send(method: string, path: string, body?: unknown): Promise<Answer | undefined> {
+    const giveUpAt = Date.now() + AWAY_LIMIT_MS
     for (let attempt = 1; ; attempt++) {
       try {
         const answer = await this.#options.api.send(method, path, body)
         this.requests.total += 1
-        return answer
+        if (attempt > 1) this.requests.retried += 1
+        if (method === 'GET' || !isUnknown(answer)) return answer
+        this.requests.unknown += 1
+        return undefined
       } catch (error) {
         if (!(error instanceof NoAnswer)) throw error
-        if (attempt === 5 || (error.sent && method !== 'GET')) {
-          this.requests.unanswered += 1
+        if (error.sent && method !== 'GET') {
+          this.requests.unknown += 1
           return undefined
         }
-        await new Promise((resolve) => setTimeout(resolve, 100 * attempt))
+        if (Date.now() > giveUpAt) {
+          this.#fail(`${method} ${path}`, { status: 0, body: error.message })
+          return undefined
+        }
+        await new Promise((resolve) => setTimeout(resolve, Math.min(100 * attempt, 1000)))
       }
     }
   }
@@ -262,6 +292,10 @@ const gone = (entry: Entry): string => (entry.state === 'deleted' ? 'was deleted
 
 /** A delete or expiry is on its way: `moves` is odd. */
 const isMoving = (entry: Entry): boolean => entry.moves % 2 === 1
+
+/** The app says that it does not know whether the write was done. */
+const isUnknown = ({ body }: Answer): boolean =>
+  typeof body === 'object' && body !== null && (body as { outcome?: string }).outcome === 'unknown'
 
 function valueOf(body: unknown): Value | undefined {
   if (typeof body !== 'object' || body === null) return undefined

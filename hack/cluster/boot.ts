@@ -70,7 +70,10 @@ class AbortableWaits {
   }
 }
 
-function starter({ layout, folders, keeper, snapshotter }: BootOptions): (name: ComponentName) => Child {
+type StarterOptions = Pick<BootOptions, 'layout' | 'folders' | 'snapshotter'> & { keeper: Pick<Keeper, 'identity'> }
+
+/** Starts one part by its name, inside the keeper's namespaces. */
+export function starter({ layout, folders, keeper, snapshotter }: StarterOptions): (name: ComponentName) => Child {
   const programs = { ...folders, etcd: programPath('etcd'), containerd: programPath('containerd') }
   const parts = components(layout, programs, writeConfigs(layout, snapshotter))
   return (name) => {

@@ -48,8 +48,17 @@ export function components(layout: Layout, programs: Programs, files: ConfigFile
   }
 }
 
-export type ComponentName =
-  'etcd' | 'apiServer' | 'controllerManager' | 'scheduler' | 'proxy' | 'containerd' | 'kubelet' | 'dns'
+export const componentNames = [
+  'etcd',
+  'apiServer',
+  'controllerManager',
+  'scheduler',
+  'proxy',
+  'containerd',
+  'kubelet',
+  'dns',
+] as const
+export type ComponentName = (typeof componentNames)[number]
 
 /** Who talks to the API server, under which name it is granted its rights. */
 export const clients = (layout: Layout): Array<{ name: string; commonName: string; organization?: string }> => [

@@ -10,6 +10,7 @@ export type CommandOptions = { input?: string; limitMs?: number }
 export type Cluster = {
   name: string
   layout: Layout
+  folders: Folders
   kubeconfigPath: string
   /** What a shell needs for kubectl and helm of the cluster's versions. */
   shell: { KUBECONFIG: string; PATH: string }
@@ -30,6 +31,7 @@ export function handleFor(layout: Layout, folders: Folders, stop: () => Promise<
   return {
     name: layout.name,
     layout,
+    folders,
     kubeconfigPath: layout.kubeconfig,
     shell: { KUBECONFIG: layout.kubeconfig, PATH: `${folders.kube}:${folders.tools}` },
     kubectl: (args, options = {}) => run(join(folders.kube, 'kubectl'), args, { env, ...options }),

@@ -3,17 +3,20 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { ensureBinaries } from '../binaries/build.ts'
 import { clusterEnv } from './handle.ts'
+import { componentNames } from './components.ts'
 import { layoutOf } from './layout.ts'
-import { startCluster, stopCluster } from './start.ts'
+import { isComponent, killParts, startParts } from './parts.ts'
+import { findCluster, startCluster, stopCluster } from './start.ts'
 import { judge } from './state.ts'
 import { describe } from './status.ts'
 
 const usage = `node hack/cluster/main.ts COMMAND NAME [...]
-  up NAME            start a cluster; it stays until down
-  down NAME          end and remove it, or what a killed run left of it
-  status NAME        what runs, and where its files and addresses are
-  kubectl NAME ...   kubectl with the cluster's credentials
-  helm NAME ...      helm with the cluster's credentials`
+  up NAME               start a cluster; it stays until down
+  down NAME             end and remove it, or what a killed run left of it
+  restart NAME PART...  kill -9 parts of it (etcd, apiServer, ...) and start them again on their data
+  status NAME           what runs, and where its files and addresses are
+  kubectl NAME ...      kubectl with the cluster's credentials
+  helm NAME ...         helm with the cluster's credentials`
 
 const log = (line: string): void => console.log(line)
 
@@ -36,6 +39,15 @@ async function up(name: string): Promise<number> {
 
 async function down(name: string): Promise<number> {
   if (!(await stopCluster(name, log))) log(`there is no cluster '${name}' and nothing is left of one`)
+  return 0
+}
+
+async function restart(name: string, parts: readonly string[]): Promise<number> {
+  const names = parts.filter(isComponent)
+  if (names.length === 0 || names.length < parts.length) throw new Error(`give parts: ${componentNames.join(', ')}`)
+  const cluster = await findCluster(name, log)
+  await killParts(cluster, names)
+  startParts(cluster, names)
   return 0
 }
 
@@ -63,6 +75,8 @@ async function main([command, name, ...rest]: string[]): Promise<number> {
       return up(name)
     case 'down':
       return down(name)
+    case 'restart':
+      return restart(name, rest)
     case 'status':
       log(describe(name))
       return judge(name).kind === 'running' ? 0 : 1

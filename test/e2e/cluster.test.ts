@@ -1,16 +1,10 @@
 import { badInput } from './bad-input.ts'
 import { demoShort } from './demo-short.ts'
 import { smallApp } from './small-app.ts'
-import { makeStand, type Stand } from './support.ts'
+import { asRoot, makeStand, type Stand } from './support.ts'
 import { tutorial } from './tutorial.ts'
 
-const isRoot = process.getuid?.() === 0
-
-if (!isRoot) {
-  const why = 'the end-to-end suite starts a cluster of its own, which needs root: run it as root'
-  if (process.env['CI'] === 'true') it('has root', () => expect(`skipped: ${why}`).toBe('run'))
-  else it.skip(why, () => {})
-} else {
+asRoot(() => {
   let stand: Stand
 
   // One cluster for all: the demo comes first, because it installs Keyshift and Prometheus.
@@ -26,4 +20,4 @@ if (!isRoot) {
   smallApp(() => stand)
   tutorial(() => stand)
   badInput(() => stand)
-}
+})

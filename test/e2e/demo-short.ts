@@ -1,5 +1,5 @@
 import { runDemo, type FinishedRun } from '../../demo/run.ts'
-import { SABOTAGES } from '../../demo/sabotage.ts'
+import { SABOTAGES, harmOf } from '../../demo/sabotage.ts'
 import { SHORT_SIZES } from '../../demo/seed.ts'
 import { table } from '../../demo/summary.ts'
 import type { Stand } from './support.ts'
@@ -32,7 +32,7 @@ export function demoShort(stand: () => Stand): void {
     it.each(SABOTAGES)('is red after --sabotage %s', async (kind) => {
       const { summary } = await run.check(kind)
       expect(summary.ok).toBe(false)
-      expect(summary[kind === 'leak' ? 'leaked' : kind]).toBeGreaterThan(0)
+      expect(summary[harmOf(kind)]).toBeGreaterThan(0)
     })
 
     it('is green again once the damage is undone', async () => {

@@ -14,6 +14,14 @@ export interface Stand {
   readonly screen: Screen
 }
 
+/** A cluster needs root: without it the tests are skipped and say why, and in CI that is a failure. */
+export function asRoot(tests: () => void): void {
+  const why = 'the end-to-end suite starts a cluster of its own, which needs root: run it as root'
+  if (process.getuid?.() === 0) tests()
+  else if (process.env['CI'] === 'true') it('has root', () => expect(`skipped: ${why}`).toBe('run'))
+  else it.skip(why, () => {})
+}
+
 export async function makeStand(): Promise<Stand> {
   const screen = new Screen(process.stderr)
   const signal = new AbortController().signal

@@ -5,7 +5,7 @@ import { check, type CheckedStore } from '../../../demo/check.ts'
 import { hashFields, legacyKey, seededText, targetKey } from '../../../demo/jobs.ts'
 import { Ledger, type Entry } from '../../../demo/ledger.ts'
 import { RedisConnection } from '../../../demo/resp.ts'
-import { SABOTAGES, sabotage } from '../../../demo/sabotage.ts'
+import { SABOTAGES, harmOf, sabotage } from '../../../demo/sabotage.ts'
 import { SHORT_SIZES, seedDocs, seedJobs, seedMalformed } from '../../../demo/seed.ts'
 import { HARMS, type Harm } from '../../../demo/violations.ts'
 import { startRedis, type LocalRedis } from '../../../hack/local/redis.ts'
@@ -135,6 +135,13 @@ const harms: readonly { when: string; harm: Harm; also?: readonly Harm[]; act: (
     act: () => jobs.redis.command('HSET', keysOf(nth(jobs, 60))[1], 'payload', 'x'),
   },
   {
+    when: 'an update was counted twice, on both schemas',
+    harm: 'different',
+    act: async () => {
+      for (const key of keysOf(nth(jobs, 25))) await jobs.redis.command('HINCRBY', key, 'updates', 1)
+    },
+  },
+  {
     when: 'a field is too many',
     harm: 'different',
     act: () => jobs.redis.command('HSET', keysOf(nth(jobs, 60))[1], 'more', 'x'),
@@ -169,6 +176,99 @@ it.each(harms)('counts $harm when $when', async ({ harm, also = [], act }) => {
   expect(seen).toEqual(HARMS.filter((h) => h === harm || also.includes(h)))
 })
 
+describe('a write without an answer', () => {
+  const write = async (entry: Entry, keys: readonly string[], v: number): Promise<void> => {
+    const fields = Object.entries(hashFields(entry.workspace, entry.id, v)).flat()
+    for (const key of keys) await jobs.redis.command('HSET', key, ...fields)
+  }
+  const expire = async (keys: readonly string[], at: number): Promise<void> => {
+    for (const key of keys) await docs.redis.command('PEXPIREAT', key, at)
+  }
+  const cases: readonly { when: string; counts: Harm | 'nothing'; act: () => Promise<unknown> }[] = [
+    {
+      when: 'a create that did not happen',
+      counts: 'nothing',
+      act: () => {
+        nth(jobs, 100).unknown = 'create'
+        return jobs.redis.command('DEL', ...keysOf(nth(jobs, 100)))
+      },
+    },
+    {
+      when: 'a create that happened',
+      counts: 'nothing',
+      act: async () => void (nth(jobs, 100).unknown = 'create'),
+    },
+    {
+      when: 'a create that happened on one schema',
+      counts: 'lost',
+      act: () => {
+        nth(jobs, 100).unknown = 'create'
+        return jobs.redis.command('DEL', keysOf(nth(jobs, 100))[1])
+      },
+    },
+    {
+      when: 'a delete that happened on one schema',
+      counts: 'lost',
+      act: () => {
+        nth(jobs, 100).unknown = 'delete'
+        return jobs.redis.command('DEL', keysOf(nth(jobs, 100))[0])
+      },
+    },
+    {
+      when: 'an update that did not happen',
+      counts: 'nothing',
+      act: async () => void (nth(jobs, 25).issued = 2),
+    },
+    {
+      when: 'an update that happened',
+      counts: 'nothing',
+      act: () => {
+        nth(jobs, 25).issued = 2
+        return write(nth(jobs, 25), keysOf(nth(jobs, 25)), 2)
+      },
+    },
+    {
+      when: 'an update that happened on one schema',
+      counts: 'different',
+      act: () => {
+        nth(jobs, 25).issued = 2
+        return write(nth(jobs, 25), [keysOf(nth(jobs, 25))[1]], 2)
+      },
+    },
+    {
+      when: 'an expiry that happened',
+      counts: 'nothing',
+      act: () => {
+        nth(docs, 10).otherExpiry = Date.now() + 90_000_000
+        return expire(keysOf(nth(docs, 10)), nth(docs, 10).otherExpiry ?? 0)
+      },
+    },
+    {
+      when: 'an expiry that happened on one schema',
+      counts: 'different',
+      act: () => {
+        nth(docs, 10).otherExpiry = Date.now() + 90_000_000
+        return expire([keysOf(nth(docs, 10))[1]], nth(docs, 10).otherExpiry ?? 0)
+      },
+    },
+    {
+      when: 'an expiry of which a third value is there',
+      counts: 'different',
+      act: () => {
+        nth(docs, 10).otherExpiry = Date.now() + 90_000_000
+        return expire(keysOf(nth(docs, 10)), Date.now() + 95_000_000)
+      },
+    },
+  ]
+
+  it.each(cases)('$when: the check counts $counts', async ({ counts, act }) => {
+    await act()
+    const results = [await check(jobs), await check(docs)]
+    const seen = HARMS.filter((h) => results.some((r) => r.violations.counts[h] > 0))
+    expect(seen).toEqual(counts === 'nothing' ? [] : [counts])
+  })
+})
+
 it('sees a malformed job that was touched', async () => {
   await jobs.redis.command('HSET', jobs.malformed[0]?.key ?? '', 'seen', '1')
   expect((await check(jobs)).malformedKept).toBe(sizes.malformed - 1)
@@ -177,7 +277,7 @@ it('sees a malformed job that was touched', async () => {
 it.each(SABOTAGES)('--sabotage %s turns the check red, and undone it is green again', async (kind) => {
   const damage = await sabotage(kind, jobs.redis, jobs.ledger)
   const { violations } = await check(jobs)
-  expect(violations.counts[kind === 'leak' ? 'leaked' : kind]).toBeGreaterThan(0)
+  expect(violations.counts[harmOf(kind)]).toBeGreaterThan(0)
   await damage.undo()
   expect((await check(jobs)).violations.total).toBe(0)
 })

@@ -6,7 +6,8 @@ import { HARMS, Violations } from '../../../demo/violations.ts'
 
 interface Spoilt {
   readonly failed?: number
-  readonly unanswered?: number
+  readonly unknown?: number
+  readonly faults?: SummaryInput['faults']
   readonly total?: number
   readonly compared?: number
   readonly reported?: number
@@ -21,7 +22,7 @@ function input(spoilt: Spoilt = {}): SummaryInput {
   ledger.add({ id: 'a', workspace: 'w-01', seeded: true, queued: false, expiresAt: undefined })
   ledger.add({ id: 'b', workspace: 'w-01', seeded: false, queued: true, expiresAt: undefined })
   Object.assign(ledger.counts, { created: 1, updated: 5, deleted: 2 })
-  const requests = { total: spoilt.total ?? 9, failed: spoilt.failed ?? 0, unanswered: spoilt.unanswered ?? 0 }
+  const requests = { total: spoilt.total ?? 9, failed: spoilt.failed ?? 0, retried: 0, unknown: spoilt.unknown ?? 0 }
   const check: CheckResult = {
     violations: spoilt.final ?? new Violations(),
     compared: spoilt.compared ?? 2,
@@ -34,6 +35,7 @@ function input(spoilt: Spoilt = {}): SummaryInput {
     traffic: [{ requests, violations: spoilt.live ?? new Violations(), failures: [] } as unknown as Traffic],
     checks: [check],
     malformed: { seeded: 50, reported: spoilt.reported ?? 50 },
+    faults: spoilt.faults ?? [],
   }
 }
 
@@ -47,13 +49,14 @@ it('has exactly the shape that --summary promises', () => {
   expect(summarize(input()).summary).toEqual({
     phases: [{ name: 'DualWrite 10 %', seconds: 4.2 }],
     jobs: { seeded: 51, created: 1, updated: 5, deleted: 2 },
-    requests: { total: 9, failed: 0 },
+    requests: { total: 9, failed: 0, retried: 0, unknown: 0 },
     lost: 0,
     stale: 0,
     resurrected: 0,
     leaked: 0,
     different: 0,
     malformed: { seeded: 50, reported: 50, kept: 50 },
+    faults: [],
     ok: true,
   })
 })
@@ -63,12 +66,19 @@ it.each([
   ...HARMS.map((harm) => ({ when: `the check at the end found a job ${harm}`, spoilt: { final: one(harm) } })),
   { when: 'a request failed', spoilt: { failed: 1 } },
   { when: 'no request was answered', spoilt: { total: 0 } },
-  { when: 'a request was not answered', spoilt: { unanswered: 1 } },
+  { when: 'a write was cut although nothing was broken', spoilt: { unknown: 1 } },
   { when: 'no job was compared', spoilt: { compared: 0 } },
   { when: 'a malformed job was not reported', spoilt: { reported: 49 } },
   { when: 'a malformed job was touched', spoilt: { kept: 49 } },
 ])('is not ok when $when', ({ spoilt }) => {
   expect(summarize(input(spoilt)).summary.ok).toBe(false)
+})
+
+it('accepts writes of unknown outcome where faults were made, and names each fault with its time', () => {
+  const faults = [{ name: 'kill -9 Redis', recoveredSeconds: 4.2 }]
+  const given = input({ unknown: 3, faults })
+  expect(summarize(given).summary).toMatchObject({ faults, requests: { unknown: 3 }, ok: true })
+  expect(table(summarize(given), given.traffic)).toMatch(/kill -9 Redis +recovered in 4\.2 s/)
 })
 
 it('names each violation in the table', () => {

@@ -1,6 +1,7 @@
 import { NoAnswer, type Answer } from '../../../demo/http-api.ts'
 import { Ledger } from '../../../demo/ledger.ts'
 import { Traffic } from '../../../demo/traffic.ts'
+import { hashFields } from '../../../demo/jobs.ts'
 import { HARMS, type Harm } from '../../../demo/violations.ts'
 import { FakeApp } from './fake-app.ts'
 
@@ -40,7 +41,7 @@ function once(matches: (method: string, path: string) => boolean, nth: number, a
 it('finds nothing wrong with an honest app, in thousands of requests of every kind', async () => {
   const { traffic, ledger } = await run()
   expect(traffic.violations.kept).toEqual([])
-  expect(traffic.requests).toEqual({ total: expect.any(Number) as number, failed: 0, unanswered: 0 })
+  expect(traffic.requests).toEqual({ total: expect.any(Number) as number, failed: 0, retried: 0, unknown: 0 })
   expect(traffic.requests.total).toBeGreaterThan(3_900)
   expect(ledger.counts.created).toBe(1_000)
   expect(ledger.counts.updated).toBeGreaterThan(500)
@@ -143,7 +144,108 @@ it('counts an error answer as failed, and keeps what it said', async () => {
   expect(traffic.violations.total).toBe(0)
 })
 
-it('does not judge a job by its contents after a write that got no answer', async () => {
+const cut = (): never => {
+  throw new NoAnswer('connection reset', true)
+}
+const cuts: readonly { when: string; matches: (method: string, path: string) => boolean }[] = [
+  { when: 'a create', matches: (m) => m === 'POST' },
+  { when: 'an update', matches: (m, p) => m === 'PATCH' && isJob(p) },
+  { when: 'a delete', matches: (m, p) => m === 'DELETE' && isJob(p) },
+  { when: 'an expiry', matches: (m) => m === 'PUT' },
+]
+
+it.each(cuts.flatMap((c) => [true, false].map((happened) => ({ ...c, happened }))))(
+  'accepts that $when without an answer happened: $happened',
+  async ({ matches, happened }) => {
+    const spoil = once(matches, 10, async (_app, _m, _p, _b, honest) => {
+      if (happened) await honest()
+      return cut()
+    })
+    const { traffic } = await run(spoil)
+    expect(traffic.requests).toMatchObject({ failed: 0, retried: 0, unknown: 1 })
+    expect(traffic.violations.kept).toEqual([])
+  },
+)
+
+it('takes the word of the app that it does not know the outcome of a write, never of a read', async () => {
+  const unknown: Answer = { status: 504, body: { error: 'UNKNOWN_OUTCOME', outcome: 'unknown' } }
+  const written = await run(
+    once(
+      (m, p) => m === 'PATCH' && isJob(p),
+      10,
+      () => Promise.resolve(unknown),
+    ),
+  )
+  expect(written.traffic.requests).toMatchObject({ failed: 0, unknown: 1 })
+  const read = await run(
+    once(
+      (m) => m === 'GET',
+      10,
+      () => Promise.resolve(unknown),
+    ),
+  )
+  expect(read.traffic.requests).toMatchObject({ failed: 1, unknown: 0 })
+})
+
+it('sends a request that reached no pod again, and a read that was cut, and counts each once', async () => {
+  const refused = once(
+    (m) => m === 'POST',
+    10,
+    () => Promise.reject(new NoAnswer('connection refused', false)),
+  )
+  expect((await run(refused)).traffic.requests).toMatchObject({ failed: 0, retried: 1, unknown: 0 })
+  expect((await run(once((m) => m === 'GET', 10, cut))).traffic.requests).toMatchObject({ retried: 1, unknown: 0 })
+})
+
+describe('what a read has shown of a write without an answer binds every later one', () => {
+  const [workspace, id] = ['w-01', 'a']
+  const scene = () => {
+    const app = new FakeApp()
+    const honest = app.send.bind(app)
+    const ledger = new Ledger('jobs')
+    const entry = ledger.add({ id, workspace, seeded: true, queued: false, expiresAt: undefined })
+    app.jobs.set(id, { workspace, fields: hashFields(workspace, id, 0) })
+    // One job: every request is about it, and the first of the verb is cut once it was done.
+    const traffic = new Traffic({ api: app, ledger, rate: 0, now: () => app.now })
+    const until = async (done: () => boolean): Promise<void> => {
+      for (let i = 0; i < 4_000 && !done(); i++) {
+        traffic.step()
+        await traffic.stop()
+      }
+    }
+    return { app, honest, entry, traffic, until }
+  }
+
+  it('an update: the version seen never goes back', async () => {
+    const { app, honest, entry, traffic, until } = scene()
+    app.send = async (m, p, b) => {
+      if (m === 'POST' || (m !== 'GET' && m !== 'PATCH')) return { status: 404, body: {} }
+      const answer = await honest(m, p, b)
+      return m === 'PATCH' && p.endsWith('/a') && p.includes(workspace) ? cut() : answer
+    }
+    await until(() => entry.issued === 1 && entry.acked === 1)
+    expect(entry).toMatchObject({ issued: 1, acked: 1 })
+    app.jobs.set(id, { workspace, fields: hashFields(workspace, id, 0) })
+    await until(() => traffic.violations.counts.stale > 0)
+    expect(traffic.violations.counts.stale).toBe(1)
+  })
+
+  it('a delete: the job seen gone stays gone', async () => {
+    const { app, honest, entry, traffic, until } = scene()
+    app.send = async (m, p, b) => {
+      if (m === 'POST') return { status: 404, body: {} }
+      const answer = await honest(m, p, b)
+      return m === 'DELETE' && p.includes(workspace) ? cut() : answer
+    }
+    await until(() => entry.state === 'deleted')
+    expect(entry).toMatchObject({ state: 'deleted', unknown: undefined })
+    app.jobs.set(id, { workspace, fields: hashFields(workspace, id, 0) })
+    await until(() => traffic.violations.counts.resurrected > 0)
+    expect(traffic.violations.counts.resurrected).toBe(1)
+  })
+})
+
+it('does not judge a job by an update that got no answer', async () => {
   const { traffic } = await run(
     once(
       (m, p) => m === 'PATCH' && isJob(p),
@@ -154,7 +256,7 @@ it('does not judge a job by its contents after a write that got no answer', asyn
       },
     ),
   )
-  expect(traffic.requests).toMatchObject({ failed: 0, unanswered: 1 })
+  expect(traffic.requests).toMatchObject({ failed: 0, unknown: 1 })
   expect(traffic.violations.kept).toEqual([])
 })
 
