@@ -81,7 +81,7 @@ describe('one fault, one blocker', () => {
       () => r().hset('ai:job:w1:j1', 'workspace_id', 'w1'),
       {},
       ['TargetKeysPresent'],
-      /1 keys look like target keys.* keyshift\.dev\/purge, which deletes them/,
+      /1 keys look like target keys.* keyshift\.dev\/purge, which deletes those that equal their legacy key/,
     ],
     [
       'a target key of an earlier run',
