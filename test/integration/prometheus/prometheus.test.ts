@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { jest } from '@jest/globals'
 import { startPrometheus, type LocalPrometheus } from '../../../hack/local/prometheus.ts'
 import { findProgram, run } from '../../../hack/system/run.ts'
-import { presetChecks } from '../../../src/decision/presets.ts'
+import { clientsSeen, presetChecks } from '../../../src/decision/presets.ts'
 import type { CheckMeasurement } from '../../../src/decision/types.ts'
 import { judge } from '../../../src/operator/slo/judge.ts'
 import { SloMonitor } from '../../../src/operator/slo/monitor.ts'
@@ -19,9 +19,12 @@ jest.setTimeout(60_000)
 const dir = mkdtempSync(join(tmpdir(), 'keyshift-prometheus-'))
 let prometheus: LocalPrometheus
 let client: PrometheusClient
-/** What the application shows on /metrics. */
-let page = ''
-const app = http.createServer((_, response) => response.end(page))
+/** What the application shows on /metrics; undefined: it cannot be scraped. */
+let page: string | undefined = ''
+const app = http.createServer((_, response) => {
+  if (page === undefined) response.writeHead(500)
+  response.end(page)
+})
 
 beforeAll(async () => {
   await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve))
@@ -43,15 +46,18 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-/** Twenty minutes in which w1 worked: a Prometheus that has watched the application already. */
+/**
+ * Twenty minutes in which w1 worked: a Prometheus that has watched the application already. Clients of a pod that has
+ * gone end more than five minutes ago, as nothing marks them stale here.
+ */
 async function writeHistory(): Promise<void> {
   const now = Math.floor(Date.now() / 1000)
-  const samples = Array.from(
-    { length: 80 },
-    (_, i) => `ai_jobs_total{workspace_id="w1",status="done"} ${i} ${now - 1200 + i * 15}`,
-  )
+  const samples = (series: string, count: number) =>
+    Array.from({ length: count }, (_, i) => `${series} ${i} ${now - 1200 + i * 15}`).join('\n')
   const file = join(dir, 'history.txt')
-  writeFileSync(file, `# TYPE ai_jobs counter\n${samples.join('\n')}\n# EOF\n`)
+  const jobs = samples('ai_jobs_total{workspace_id="w1",status="done"}', 80)
+  const epochs = samples('keyshift_client_epoch{migration="jobs"}', 58)
+  writeFileSync(file, `# TYPE ai_jobs counter\n${jobs}\n# TYPE keyshift_client_epoch gauge\n${epochs}\n# EOF\n`)
   const promtool = findProgram('promtool')
   if (promtool === undefined) throw new Error('promtool is missing: it comes with the package prometheus')
   await run(promtool, ['tsdb', 'create-blocks-from', 'openmetrics', file, join(dir, 'data')])
@@ -179,4 +185,38 @@ it('windows judged live and windows judged from history have the same outcomes',
   const live = await judged(countFrom, 3)
   expect(live.map(({ outcomes }) => outcomes)).toEqual([[['Fail', 3]], [['Fail', 3]], [['Fail', 3]]])
   expect(await judged(countFrom, 3)).toEqual(live)
+})
+
+it('a quiet hour passes while clients are scraped, and no longer than that', async () => {
+  page = 'keyshift_client_epoch{migration="jobs"} 7\n'
+  await untilScraped('keyshift_client_epoch{migration="jobs"} == 7')
+  const checks = [
+    {
+      name: 'idle',
+      query: 'rate(load[1m]) > 1',
+      max: 0,
+      interval: '1s',
+      failureLimit: 0,
+      onNoData: 'Inconclusive' as const,
+    },
+  ]
+  const stop = new AbortController()
+  const monitor = new SloMonitor({ clock: systemClock, onMeasured: () => undefined })
+  const plan = { checks, client, session: '1', countFrom: Date.now(), soakMs: 60_000 }
+  const running = monitor.run(stop.signal)
+  const until = async (expected: string) => {
+    while (!monitor.latest.some(({ outcome, message }) => `${outcome} ${message}`.startsWith(expected))) await pause()
+  }
+  try {
+    monitor.follow({ ...plan, clientsQuery: clientsSeen('another') })
+    await until('Inconclusive the query gives no data,')
+    monitor.follow({ ...plan, session: '2', clientsQuery: clientsSeen('jobs') })
+    await until('Pass no active workspace')
+    // Prometheus marks the series stale: from then on it is absent, no error and no old sample.
+    page = undefined
+    await until('Inconclusive the query gives no data,')
+  } finally {
+    stop.abort()
+    await running
+  }
 })

@@ -50,6 +50,23 @@ describe('metrics', () => {
     expect(series.get('ai_jobs_total{workspace_id="other",status="failed"}')).toBe('1')
   })
 
+  test('G5 a hundred thousand workspaces that come once add no series, and no counter falls', async () => {
+    const registry = new Registry()
+    const metrics = makeMetrics({ registry }, none)
+    for (let i = 0; i < 1001; i += 1) metrics.job(`w${i}`, 'completed')
+    let before = await page(registry)
+    for (let round = 1; round <= 4; round += 1) {
+      // Who is busiest changes with every round; one of those without series of their own fails.
+      for (let i = 0; i < 25_000; i += 1) metrics.job(`once-${round}-${i}`, i === 7 ? 'failed' : 'completed')
+      for (let i = 0; i < 100; i += 1) metrics.job(`w${(round * 250 + i) % 1001}`, 'completed')
+      const after = await page(registry)
+      expect([...after.keys()]).toEqual([...before.keys()])
+      for (const [series, value] of after) expect(Number(value)).toBeGreaterThanOrEqual(Number(before.get(series)))
+      before = after
+    }
+    expect(before.get('ai_jobs_total{workspace_id="other",status="failed"}')).toBe('4')
+  })
+
   test('K12 a workspace named like the shared label gets no label of its own', async () => {
     const registry = new Registry()
     const metrics = makeMetrics({ registry }, none)
