@@ -126,13 +126,18 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
     return {
       ready: reason === undefined,
       reason,
-      message: reason === 'CONNECTING' && !connected ? lost : (blocked?.message ?? ''),
+      message: reason === 'CONNECTING' && !connected ? lost : this.#blockedMessage(),
       unmanaged: this.#routing.epoch === 0,
       epoch: this.#routing.epoch,
       phase: this.#routing.phase,
       routingProblem: this.#problem,
       memberId: this.#memberId,
     }
+  }
+
+  #blockedMessage(): string {
+    const { reason, message } = this.#readiness.blocked ?? { reason: undefined, message: '' }
+    return reason === 'NO_ROUTING' && this.#problem !== undefined ? `${message}; ${this.#problem}` : message
   }
 
   forWorkspace(workspaceId: string) {
@@ -207,6 +212,7 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
 
   #reportProblem(problem: string | undefined): void {
     this.#problem = problem
+    this.#context.metrics.routingProblem(this.#routing.name, problem !== undefined)
     if (problem !== undefined) this.#log('error', problem, { epoch: this.#routing.epoch })
   }
 

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { LEASE_RENEW_MS, LEASE_TTL_MS } from '../protocol/control-keys.ts'
 import type { Connection } from '../redis/connection.ts'
 import { Refused } from '../redis/errors.ts'
@@ -77,8 +78,10 @@ export class Membership {
     clearTimeout(this.#timer)
     const { connection, memberId, routing } = this.#options
     if (connection.state !== 'ready') return
-    await this.#renewing
-    await releaseMember(connection, { keys: routing().keys, memberId, illegal: this.#illegal }, { deadlineMs }).catch(
+    const end = performance.now() + deadlineMs
+    if (this.#renewing !== undefined) await within(this.#renewing, deadlineMs)
+    const left = { deadlineMs: end - performance.now() }
+    await releaseMember(connection, { keys: routing().keys, memberId, illegal: this.#illegal }, left).catch(
       (error: unknown) => this.#options.onFailed(error),
     )
   }
@@ -119,4 +122,12 @@ export class Membership {
       return false
     }
   }
+}
+
+/** Waits for `work`, at most `limitMs`. */
+async function within(work: Promise<void>, limitMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, limitMs)))
+  await Promise.race([work, limit])
+  clearTimeout(timer)
 }

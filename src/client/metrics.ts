@@ -26,6 +26,8 @@ export interface Metrics {
   operation(migration: string, operation: string): void
   removed(migration: string, reason: 'gone' | 'malformed'): void
   routing(migration: string, epoch: number): void
+  /** Whether the newest routing file is one that cannot be followed. */
+  routingProblem(migration: string, on: boolean): void
 }
 
 /**
@@ -88,6 +90,11 @@ export function makeMetrics(
     (c) => new Gauge({ ...c, labelNames: ['migration'] }),
     'Epoch of the routing in force, 0 while unmanaged',
   )
+  const problemGauge = make(
+    'keyshift_client_routing_problem',
+    (c) => new Gauge({ ...c, labelNames: ['migration'] }),
+    '1 while the newest routing file cannot be followed, so that an older one stays in force',
+  )
   make(
     'ai_queue_depth',
     (c) =>
@@ -136,9 +143,11 @@ export function makeMetrics(
       stale?.inc({ migration }, 0)
       unscoped?.inc({ migration }, 0)
       ratio?.set({ migration }, 0)
-      if (migration !== '') epochGauge?.remove({ migration: '' })
+      if (migration !== '') for (const gauge of [epochGauge, problemGauge]) gauge?.remove({ migration: '' })
       epochGauge?.set({ migration }, epoch)
+      problemGauge?.set({ migration }, 0)
     },
+    routingProblem: (migration, on) => problemGauge?.set({ migration }, on ? 1 : 0),
   }
 }
 
@@ -180,7 +189,9 @@ class Labels {
   readonly #given = new Set<string>()
 
   of(id: string, onFresh?: (label: string) => void): string {
-    const own = id !== OTHER && (this.#given.has(id) || this.#given.size < MAX_WORKSPACES)
+    // An empty label is none to Prometheus, and a page cannot hold half a character.
+    const own =
+      id !== OTHER && id !== '' && id.isWellFormed() && (this.#given.has(id) || this.#given.size < MAX_WORKSPACES)
     const label = own ? id : OTHER
     if (!this.#known(label)) {
       if (own) this.#given.add(id)

@@ -68,7 +68,12 @@ export class RoutingSource {
   close(): void {
     this.#closed = true
     clearInterval(this.#timer)
+    this.#unwatch()
+  }
+
+  #unwatch(): void {
     this.#watcher?.close()
+    this.#watcher = undefined
   }
 
   // Where no watch can be had (inotify limit, directory not there yet) polling alone does.
@@ -95,6 +100,8 @@ export class RoutingSource {
       // Absent before the first document is the unmanaged start.
       if (!missing || this.#current !== undefined) this.#report(`cannot read the routing file: ${String(error)}`)
       this.#text = undefined
+      // A watch on a directory that is gone tells nothing of the one that comes in its place.
+      if (missing) this.#unwatch()
       return
     }
     if (this.#closed || text === this.#text) return

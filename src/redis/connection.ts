@@ -41,12 +41,15 @@ export type ConnectionState = 'idle' | 'connecting' | 'ready' | 'waiting' | 'clo
  * own that never reconnects: whatever was issued on it settles when it dies, and nothing of it can reach the next one.
  * A call ends with a reply, `Refused` (nothing done), `NotReady` (nothing sent), or `UnknownOutcome`.
  *
- * A write's deadline destroys its socket, with all that is in flight there. So a socket that has fallen silent is retired:
- * new calls wait for another one, those in flight keep their deadlines, and reads among them are asked again there.
+ * A write's deadline destroys its socket, with all that is in flight there. So none is added while the socket is silent:
+ * writes wait until it answers again or another one does. Those in flight keep their deadlines; reads are asked again there.
  */
 export class Connection {
   readonly #options: ConnectionOptions
   readonly #silentMs: number
+  /** Silent, with another one being opened. */
+  #suspect: Line | undefined
+  /** Given up; they still have calls in flight. */
   readonly #retired = new Set<Line>()
   readonly #waiters = new Set<() => void>()
   readonly #readyListeners = new Set<() => void>()
@@ -56,6 +59,7 @@ export class Connection {
   readonly #closed = new AbortController()
   #generation = 0
   #failures = 0
+  #attempting = false
   #retryTimer: NodeJS.Timeout | undefined
   #lastError: Error | undefined
 
@@ -139,14 +143,14 @@ export class Connection {
     this.#closed.abort()
     clearTimeout(this.#retryTimer)
     const lines = this.#lines()
-    this.#line = undefined
+    this.#line = this.#suspect = undefined
     this.#setState('closed')
     this.#lastError = new Error('closed by the application')
     for (const line of lines) line.end('the connection was closed')
     this.#wake()
   }
 
-  async #ready(end: number): Promise<Line> {
+  async #ready(end: number, read = false): Promise<Line> {
     this.connect()
     for (;;) {
       if (this.#state === 'ready' && this.#line !== undefined) {
@@ -154,9 +158,10 @@ export class Connection {
         if (line.silentMs < this.#silentMs) return line
         // A turn later: after a busy event loop the reply may be there, not yet read.
         await new Promise((resolve) => setImmediate(resolve))
-        if (line === this.#line && line.silentMs >= this.#silentMs) this.#retire(line)
+        if (line === this.#line && line.silentMs >= this.#silentMs) this.#doubt(line)
         continue
       }
+      if (read && this.#suspect !== undefined) return this.#suspect
       const left = end - performance.now()
       if (this.#state === 'closed' || left <= 0) {
         const why = this.#lastError?.message ?? 'connecting'
@@ -182,16 +187,19 @@ export class Connection {
     { deadlineMs, buffers = false, read = false }: CallOptions,
     inScript: boolean,
   ): Promise<unknown> {
-    const line = await this.#ready(end)
+    const line = await this.#ready(end, read)
     return line.send({ args, end, deadlineMs, buffers, read, inScript })
   }
 
   async #attempt(): Promise<void> {
     this.#setState('connecting')
+    if (this.#attempting) return
+    this.#attempting = true
     try {
       const { Redis = DefaultRedis, connectTimeoutMs = 5000 } = this.#options
       const session = await openSession({ ...this.#options, Redis, connectTimeoutMs, signal: this.#closed.signal })
-      if (this.#state === 'closed') {
+      // Closed, or the silent one has answered meanwhile.
+      if (this.#state === 'closed' || this.#line !== undefined) {
         session.destroy()
         return
       }
@@ -203,26 +211,46 @@ export class Connection {
       this.#setState('ready')
       this.#wake()
       // The server answers here, and there it still does not.
-      for (const silent of this.#retired)
-        if (silent.silentMs >= this.#silentMs) silent.releaseReads('it has fallen silent')
+      this.#suspect?.releaseReads('it has fallen silent')
+      this.#retire()
       for (const listener of this.#readyListeners) listener()
     } catch (error) {
+      if (this.#line !== undefined) return
       this.#lastError = error instanceof Error ? error : new Error(String(error))
+      this.#retire()
       this.#retryLater()
+    } finally {
+      this.#attempting = false
     }
   }
 
   #lines(): readonly Line[] {
-    return [...(this.#line === undefined ? [] : [this.#line]), ...this.#retired]
+    return [this.#line, this.#suspect, ...this.#retired].filter((line) => line !== undefined)
   }
 
-  /** No new calls go there; it ends once nobody waits for it, or with the first write that passes its deadline. */
-  #retire(line: Line): void {
+  /** No writes go there until it answers; another one is opened meanwhile. */
+  #doubt(line: Line): void {
     this.#line = undefined
-    this.#retired.add(line)
+    this.#suspect = line
     this.#lastError = new Error(`no reply from Redis for ${this.#silentMs} ms`)
-    line.whenIdle(() => this.#lose(line, new Error('it was retired')))
+    line.whenHeard(() => {
+      if (line !== this.#suspect || this.#line !== undefined) return
+      this.#suspect = undefined
+      this.#line = line
+      clearTimeout(this.#retryTimer)
+      this.#setState('ready')
+      this.#wake()
+    })
     void this.#attempt()
+  }
+
+  /** The silent one gets no calls any more, and ends once nobody waits for it. */
+  #retire(): void {
+    const line = this.#suspect
+    if (line === undefined) return
+    this.#suspect = undefined
+    this.#retired.add(line)
+    line.whenIdle(() => this.#lose(line, new Error('it was given up')))
   }
 
   #lose(line: Line, error: Error): void {
@@ -231,6 +259,7 @@ export class Connection {
       this.#line = undefined
       this.#lastError = error
     }
+    if (line === this.#suspect) this.#suspect = undefined
     this.#retired.delete(line)
     line.end(error.message)
     if (current) this.#retryLater()

@@ -32,6 +32,7 @@ export class Line {
   readonly #onLost: (error: Error) => void
   readonly #pending = new Set<Pending>()
   #onIdle: (() => void) | undefined
+  #onHeard: (() => void) | undefined
   // Replies that are still to come, also those that nobody waits for any more.
   #owed = 0
   #heardAt = 0
@@ -90,6 +91,11 @@ export class Line {
     })
   }
 
+  /** Calls `listener` with the next reply. */
+  whenHeard(listener: () => void): void {
+    this.#onHeard = listener
+  }
+
   /** Calls `listener` once nobody waits for a reply any more, at once if that is so. */
   whenIdle(listener: () => void): void {
     this.#onIdle = listener
@@ -104,7 +110,7 @@ export class Line {
 
   /** Destroys the socket. Calls in flight become `UnknownOutcome`. */
   end(why: string): void {
-    this.#onIdle = undefined
+    this.#onIdle = this.#onHeard = undefined
     this.#session.destroy()
     for (const pending of [...this.#pending])
       pending.settle(new UnknownOutcome(`the connection was lost before the reply: ${why}`))
@@ -114,10 +120,21 @@ export class Line {
     if (this.#owed === 0) this.#heardAt = performance.now()
     this.#owed += 1
     try {
-      return await this.#session.send(args, buffers)
+      const reply = await this.#session.send(args, buffers)
+      this.#heard()
+      return reply
+    } catch (error) {
+      if (this.#session.isReply(error)) this.#heard()
+      throw error
     } finally {
       this.#owed -= 1
-      this.#heardAt = performance.now()
     }
+  }
+
+  #heard(): void {
+    this.#heardAt = performance.now()
+    const listener = this.#onHeard
+    this.#onHeard = undefined
+    listener?.()
   }
 }

@@ -162,7 +162,7 @@ describe.each(MAJORS)('a connection over $major', ({ Redis }) => {
     expect(proxy.connections()).toBe(1)
   })
 
-  test('on a silent socket calls keep their deadlines, new ones go elsewhere and share no fate with them', async () => {
+  test('on a silent socket calls keep their deadlines, later writes wait and share no fate with them', async () => {
     const proxy = await proxied()
     const c = connect(proxy.port, { silentMs: 100 })
     await c.ready(LONG)
@@ -178,21 +178,41 @@ describe.each(MAJORS)('a connection over $major', ({ Redis }) => {
     expect(proxy.connections()).toBe(2)
   })
 
-  test('a socket that was retired while Redis was slow loses nothing, and is closed when its last call has ended', async () => {
+  test('a socket that was silent while Redis was slow loses nothing, and goes on once it answers', async () => {
     const proxy = await proxied()
     const c = connect(proxy.port, { silentMs: 100 })
     await c.ready(LONG)
     proxy.holdReplies()
     const early = [c.call(['INCR', 'n'], LONG), c.call(['GET', 'b'], { ...LONG, read: true })]
     await new Promise((resolve) => setTimeout(resolve, 150))
-    const late = c.call(['INCR', 'n'], LONG)
-    await until('the second socket', () => proxy.connections() === 2)
+    const late = [c.call(['INCR', 'n'], LONG), c.call(['GET', 'b'], { ...LONG, read: true })]
+    await until('a second socket', () => proxy.connections() === 2)
+    expect(c.state).toBe('connecting')
     proxy.release()
-    expect(await Promise.all([...early, late])).toEqual([1, null, 2])
+    expect(await Promise.all([...early, ...late])).toEqual([1, null, 2, null])
     await until(
       'one socket is left',
       async () => (String(await redis.raw.client('LIST')).match(/name=test/g) ?? []).length === 1,
     )
+    expect(c.state).toBe('ready')
+    expect(await c.call(['INCR', 'n'], LONG)).toBe(3)
+  })
+
+  test('a silent socket beside which no other can be had gets no reads for ever', async () => {
+    const proxy = await proxied()
+    const c = connect(proxy.port, { silentMs: 100, connectTimeoutMs: 100 })
+    await c.ready(LONG)
+    proxy.vanish()
+    proxy.holdReplies()
+    const write = c.call(['INCR', 'n'], { deadlineMs: 2000 }).catch((e: unknown) => e)
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    const read = c.call(['GET', 'b'], { deadlineMs: 1000, read: true }).catch((e: unknown) => e)
+    await until('an attempt failed', () => c.state === 'waiting')
+    expect(await c.call(['GET', 'b'], { deadlineMs: 100, read: true }).catch((e: unknown) => e)).toBeInstanceOf(
+      NotReady,
+    )
+    expect(await read).toBeInstanceOf(UnknownOutcome)
+    expect(await write).toBeInstanceOf(UnknownOutcome)
   })
 
   test('half-open: reads are asked again on another socket, writes end by their own deadlines', async () => {

@@ -15,10 +15,10 @@ export interface Proxy {
   /** Changes the next chunk of replies. */
   damageNext(change: (chunk: Buffer) => Buffer): void
   /**
-   * Resets its connection in place of passing the next chunk on: before the server gets a request, before the client gets a
+   * Resets the connection of the next request that holds `marker`: before the server gets it, before the client gets its
    * reply, or after half of the reply.
    */
-  cutNext(where: 'request' | 'reply' | 'mid-reply'): void
+  cutNext(where: Cut, marker: string): void
   /** The peer of the connections there are now is gone without a word: what either side sends is lost, nothing is closed. */
   vanish(): void
   /** Resets all connections. */
@@ -30,6 +30,8 @@ export interface Proxy {
   close(): Promise<void>
 }
 
+export type Cut = 'request' | 'reply' | 'mid-reply'
+
 export async function startProxy(targetPort: number): Promise<Proxy> {
   let target = targetPort
   let made = 0
@@ -37,7 +39,7 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
   let holding = false
   let delay: (() => number) | undefined
   let damage: ((chunk: Buffer) => Buffer) | undefined
-  let cutting: 'request' | 'reply' | 'mid-reply' | undefined
+  let cutting: { readonly where: Cut; readonly marker: string } | undefined
   let generation = 0
   const held: { socket: Socket; chunk: Buffer }[] = []
   const sockets = new Set<Socket>()
@@ -68,8 +70,8 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
       clients.delete(client)
       sockets.delete(upstream)
     }
+    let atReply: Cut | undefined
     const reset = (): void => {
-      cutting = undefined
       client.resetAndDestroy()
       upstream.resetAndDestroy()
     }
@@ -77,16 +79,23 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
     upstream.on('close', () => (vanished() ? upstream.destroy() : end()))
     client.on('data', (chunk) => {
       if (vanished()) return
-      if (cutting === 'request') reset()
-      else write(upstream, chunk)
+      const hit = cutting !== undefined && chunk.includes(cutting.marker) ? cutting.where : undefined
+      if (hit !== undefined) cutting = undefined
+      if (hit === 'request') {
+        reset()
+        return
+      }
+      atReply = hit
+      write(upstream, chunk)
     })
     upstream.on('data', (chunk) => {
       if (vanished()) return
-      if (cutting === 'mid-reply') client.write(chunk.subarray(0, Math.ceil(chunk.length / 2)))
-      if (cutting === 'reply' || cutting === 'mid-reply') {
-        // After its end, so that the half is on the wire.
-        if (cutting === 'reply') reset()
-        else setImmediate(reset)
+      if (atReply === 'reply') {
+        reset()
+        return
+      }
+      if (atReply === 'mid-reply') {
+        client.write(chunk.subarray(0, Math.ceil(chunk.length / 2)), reset)
         return
       }
       const out = damage?.(chunk) ?? chunk
@@ -95,9 +104,12 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
         held.push({ socket: client, chunk: out })
         return
       }
-      const ms = delay?.() ?? 0
-      if (delay === undefined) write(client, out)
-      else queue = queue.then(() => new Promise((resolve) => setTimeout(resolve, ms))).then(() => write(client, out))
+      if (delay === undefined) {
+        write(client, out)
+        return
+      }
+      const late = new Promise((resolve) => setTimeout(resolve, delay?.()))
+      queue = queue.then(() => late).then(() => write(client, out))
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -115,7 +127,7 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
     },
     delayReplies: (ms) => (delay = ms),
     damageNext: (change) => (damage = change),
-    cutNext: (where) => (cutting = where),
+    cutNext: (where, marker) => (cutting = { where, marker }),
     vanish: () => (generation += 1),
     cut: () => {
       held.splice(0)

@@ -14,6 +14,7 @@ export const MAJORS: readonly { readonly major: string; readonly Redis: RedisCon
 
 export interface TestRedis {
   readonly port: number
+  readonly pid: number
   readonly address: string
   /** A connection of the test's own, to look at keys with. */
   readonly raw: Redis
@@ -27,6 +28,7 @@ export async function startTestRedis(args: readonly string[] = []): Promise<Test
   raw.on('error', () => undefined)
   return {
     port: server.port,
+    pid: server.pid,
     address: `redis://127.0.0.1:${server.port}/0`,
     raw,
     stop: async () => {
