@@ -141,7 +141,7 @@ export class Operator {
       },
     })
     const secrets = new SecretReader(client, clock, addSecret)
-    const pool = new RedisPool(secrets)
+    const pool = new RedisPool(secrets, (resource) => queue.addAfter(resource, GATHER_CHANGES_MS))
     const checks = new Checks({
       clock,
       secrets,

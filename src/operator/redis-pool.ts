@@ -20,11 +20,14 @@ interface Entry {
 /** One connection for each address and Secret, shared by the resources that name the same. */
 export class RedisPool {
   readonly #secrets: SecretReader
+  readonly #onChange: (user: string) => void
   readonly #open: (address: RedisAddress, credentials: () => Promise<Credentials | undefined>) => Connection
   readonly #entries = new Map<string, Entry>()
 
-  constructor(secrets: SecretReader, open = openConnection) {
+  /** `onChange` gets each resource whose connection was lost, or is there again: the next look may be minutes away. */
+  constructor(secrets: SecretReader, onChange: (user: string) => void, open = openConnection) {
     this.#secrets = secrets
+    this.#onChange = onChange
     this.#open = open
   }
 
@@ -54,6 +57,7 @@ export class RedisPool {
     })
     const entry: Entry = { connection, version, users: new Set([...(known?.users ?? []), user]) }
     this.#entries.set(key, entry)
+    this.#watch(entry)
     void known?.connection.close()
     return connection
   }
@@ -66,6 +70,16 @@ export class RedisPool {
   async close(): Promise<void> {
     await Promise.all([...this.#entries.values()].map(({ connection }) => connection.close()))
     this.#entries.clear()
+  }
+
+  #watch({ connection, users }: Entry): void {
+    let wasUp = false
+    connection.onState((state) => {
+      const isUp = state === 'ready'
+      if (isUp === wasUp || state === 'closed') return
+      wasUp = isUp
+      for (const user of users) this.#onChange(user)
+    })
   }
 
   #release(user: string, keep: string): void {

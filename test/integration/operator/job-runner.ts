@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import type { KubeClient } from '../../../src/kube/client.ts'
+import { isNotFound } from '../../../src/kube/errors.ts'
 import { JOBS } from '../../../src/kube/resources.ts'
 import type { Container, Job } from '../../../src/kube/types.ts'
 
@@ -52,7 +53,10 @@ export class JobRunner {
     const [code] = (await once(child, 'exit')) as [number | null]
     signal.removeEventListener('abort', kill)
     if (signal.aborted) return
-    await this.#finish(job, code === 0, startTime)
+    // The operator may have deleted it meanwhile, as one whose result is void.
+    await this.#finish(job, code === 0, startTime).catch((error: unknown) => {
+      if (!isNotFound(error)) throw error
+    })
     this.ended.push(job.metadata.name ?? '')
   }
 

@@ -1,7 +1,7 @@
 import { KubeError } from '../../../src/kube/errors.ts'
 import { RedisPool } from '../../../src/operator/redis-pool.ts'
 import { SecretReader } from '../../../src/operator/secrets.ts'
-import type { Connection, Credentials } from '../../../src/redis/connection.ts'
+import type { Connection, ConnectionState, Credentials } from '../../../src/redis/connection.ts'
 import { FakeClock } from '../runtime/fake-clock.ts'
 
 const fails = (status: number) => () =>
@@ -52,15 +52,37 @@ describe('a Secret (O2)', () => {
   })
 
   describe('and its connections', () => {
-    let opened: { credentials: () => Promise<Credentials | undefined>; closed: boolean }[]
+    interface Opened {
+      readonly credentials: () => Promise<Credentials | undefined>
+      closed: boolean
+      state: (state: ConnectionState) => void
+    }
+    let opened: Opened[]
+    let woken: string[]
     let pool: RedisPool
     beforeEach(() => {
-      opened = []
-      pool = new RedisPool(reader(), (_, credentials) => {
-        const entry = { credentials, closed: false }
+      ;[opened, woken] = [[], []]
+      const wake = (resource: string): void => void woken.push(resource)
+      pool = new RedisPool(reader(), wake, (_, credentials) => {
+        const entry: Opened = { credentials, closed: false, state: () => undefined }
         opened.push(entry)
-        return { close: async () => void (entry.closed = true) } as Connection
+        const connection: Pick<Connection, 'close' | 'onState'> = {
+          close: async () => void (entry.closed = true),
+          onState: (listener) => ((entry.state = listener), () => true),
+        }
+        return connection as Connection
       })
+    })
+
+    it('wake their resources once when they are lost, and once when they are back', async () => {
+      for (const name of ['app/a', 'app/b']) await pool.connectionFor(name, 'app', redis)
+      for (const state of ['connecting', 'ready'] as const) opened[0]?.state(state)
+      expect(woken.splice(0)).toEqual(['app/a', 'app/b'])
+      for (const state of ['waiting', 'connecting', 'waiting'] as const) opened[0]?.state(state)
+      expect(woken.splice(0)).toEqual(['app/a', 'app/b'])
+      pool.forget('app/b')
+      for (const state of ['connecting', 'ready', 'closed'] as const) opened[0]?.state(state)
+      expect(woken).toEqual(['app/a'])
     })
     const redis = { address: 'redis://redis:6379/0', credentialsSecretRef: { name: 'auth' }, observers: [], assume: {} }
 
