@@ -87,6 +87,14 @@ export const REASONS = {
     meaning: 'A worker Job ended without a result several times.',
     action: 'Find the cause in its logs, then set the annotation keyshift.dev/retry.',
   },
+  JobEnded: {
+    meaning: 'A worker Job was done, and containers that are none of Keyshift kept it from ending.',
+    action: 'Nothing; to spare the wait, keep sidecars out of the Jobs of Keyshift.',
+  },
+  JobPending: {
+    meaning: 'A worker Job cannot start, or its pod fails.',
+    action: 'See the message: is there room, can its image be pulled, may its pod be made?',
+  },
   JobRetry: {
     meaning: 'A worker Job ended without a result and is tried again.',
     action: 'Wait, or look at its logs.',

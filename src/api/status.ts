@@ -23,6 +23,8 @@ const WorkAccount = z.object({
     description:
       'Creating: asked for. Active: seen. Recorded: its result is taken or void. Waiting: backs off after a failure. Held: a person must act.',
   }),
+  asked: time().optional().meta({ description: 'When this attempt was asked for; its result is known by it.' }),
+  resumes: count().optional().meta({ description: 'Attempt whose checkpoint this one takes over.' }),
   direction: z.enum(['TargetToLegacy', 'Both']).optional(),
   failures: count().meta({ description: 'Attempts that ended without a result, in a row.' }),
   since: time().optional().meta({ description: 'Since when it waits or is held.' }),

@@ -19,8 +19,14 @@ export function jobName(resource: string, kind: WorkKind, attempt: number): stri
   return `${resource}-${kind}-${attempt}`
 }
 
+/** Tells the Job of an attempt from every other of its name, also of an earlier resource, or of a status that was lost. */
+export function runOf(uid: string, { asked }: WorkAccount): string {
+  return `${uid}/${asked ?? ''}`
+}
+
 export interface AccountInput {
   readonly resource: string
+  readonly uid: string
   readonly kind: WorkKind
   readonly account: WorkAccount | undefined
   /** All Jobs and work hashes of the resource. Jobs were read first: one seen to have ended has its last word in `work`. */
@@ -57,12 +63,12 @@ export function settleAccount(input: AccountInput): Settled {
   if (account === undefined || !isOpen(account)) return { account }
   const name = jobName(input.resource, input.kind, account.attempt)
   const job = input.jobs.find((candidate) => candidate.name === name)
-  // Before its Job is there, what Redis holds under this name is an earlier resource's: it goes when the Job is made.
-  if (account.state === 'Creating' && job === undefined) return { account }
-  const work = input.work.find(({ jobName: of }) => of === name)
+  const run = runOf(input.uid, account)
+  const work = input.work.find((one) => one.jobName === name && one.run === run)
   if (work?.state === 'done' && work.result !== undefined) return settleResult(input, account, work, work.result)
   const seen = account.state === 'Active' || work?.state === 'failed'
-  const gone = job === undefined ? seen : job.state !== 'Active'
+  // Its worker has ended, whatever the Job waits for.
+  const gone = job === undefined ? seen : job.state !== 'Active' || job.overstays !== undefined
   if (gone) return settleLoss(input, account, job, work)
   return { account: job === undefined || account.state === 'Active' ? account : { ...account, state: 'Active' } }
 }
@@ -124,11 +130,17 @@ function settleLoss(
   work: WorkObservation | undefined,
 ): Settled {
   const failures = account.failures + 1
-  const why = work?.error ?? job?.message ?? (job === undefined ? 'its Job is gone' : 'its Job ended without a result')
-  const message = cut(why, 900)
+  const message = cut(whyLost(job, work), 900)
   if (failures >= MOST_ATTEMPTS)
     return { account: hold(input, account, failures, { reason: 'JobFailed', message }), held: true, lost: message }
   return { account: wait(input, account, failures, 'JobFailed', message), lost: message }
+}
+
+function whyLost(job: JobObservation | undefined, work: WorkObservation | undefined): string {
+  const said = job?.message ?? job?.overstays
+  if (work?.error !== undefined)
+    return job?.state === 'Failed' && said !== undefined ? `${work.error} (${said})` : work.error
+  return said ?? (job === undefined ? 'its Job is gone' : 'its Job ended without a result')
 }
 
 function wait(
@@ -159,6 +171,9 @@ function next(input: AccountInput, due: DueWork, failures: number): WorkAccount 
     attempt,
     state: 'Creating',
     failures,
+    asked: isoTime(input.now),
+    // It ended without a result: what it did up to its checkpoint is done.
+    ...(failures > 0 && input.account !== undefined ? { resumes: input.account.attempt } : {}),
     ...(due.direction === undefined ? {} : { direction: due.direction }),
     ...(due.inputs === undefined ? {} : { inputs: due.inputs }),
   }

@@ -148,8 +148,9 @@ function running(scene: Scene, status: Status, kind: WorkKind, before: string, a
   const [reason, text] = RUNNING[kind]
   const name = account === undefined ? '' : jobName(scene.name, kind, account.attempt)
   const { jobs } = scene.observations
-  const trouble = jobs.known ? jobs.value.find((job) => job.name === name)?.message : undefined
-  return verdict('moving', reason, `${before}${text}${trouble === undefined ? '' : ` (${trouble})`}${after}`)
+  const job = jobs.known ? jobs.value.find((one) => one.name === name && one.state === 'Active') : undefined
+  if (job?.message === undefined) return verdict('moving', reason, `${before}${text}${after}`)
+  return verdict('waiting', 'JobPending', `${before}${kind} cannot work yet: ${job.message}${after}`)
 }
 
 function soaking({ scene, status, soaked, doc }: View): Verdict | undefined {

@@ -3,7 +3,7 @@ import type { Status, StatusJob, WorkAccount } from '../api/status.ts'
 import { canonicalJson, type RoutingDocument } from '../protocol/document.ts'
 import type { Phase } from '../protocol/phases.ts'
 import { WORK_KINDS, WORK_PHASES, type WorkKind, type WorkSpec } from '../protocol/work.ts'
-import { isOpen, jobName } from './accounts.ts'
+import { isOpen, jobName, runOf } from './accounts.ts'
 import { documentOf, type Scene } from './scene.ts'
 import { count, cut } from './text.ts'
 import { isoTime, timeMs } from './time.ts'
@@ -19,6 +19,7 @@ export function workSpecOf(scene: Scene, status: Status, kind: WorkKind, account
   const { maxmemory, maxmemoryPolicy } = spec.redis.assume
   return {
     jobName: jobName(scene.name, kind, account.attempt),
+    run: runOf(scene.resource.metadata.uid, account),
     kind,
     ...(account.direction === undefined ? {} : { direction: account.direction }),
     legacy: input.legacy,
@@ -59,6 +60,7 @@ export function jobActions(scene: Scene, status: Status, doc: RoutingDocument): 
               attempt: account.attempt,
               work: workSpecOf(scene, status, kind, account),
               suspend: false,
+              ...(account.resumes === undefined ? {} : { resumes: jobName(scene.name, kind, account.resumes) }),
             },
           ]
         })
@@ -76,8 +78,9 @@ function isOver(job: JobObservation, account: WorkAccount, phase: Phase, work: r
   if (job.attempt < account.attempt - KEPT_ATTEMPTS) return true
   if (job.state !== 'Active') return false
   if (job.attempt < account.attempt || !WORK_PHASES[job.kind].includes(phase)) return true
-  // Closed while it works: what it would bring is void.
-  return !isOpen(account) && !work.some(({ jobName: of, state }) => of === job.name && state === 'done')
+  if (isOpen(account)) return false
+  // Closed while it works, what it would bring is void; with its worker ended, others alone keep it.
+  return job.overstays !== undefined || !work.some(({ jobName: of, state }) => of === job.name && state === 'done')
 }
 
 /** Counts of a running Job are written this often and no more: each write wakes whoever watches. Metrics have them live. */

@@ -1,6 +1,6 @@
 import type { Status, StatusEvidence, WorkAccount } from '../api/status.ts'
 import { WORK_KINDS, type WorkKind } from '../protocol/work.ts'
-import { advanceAccount, settleAccount, type AccountInput, type Settled } from './accounts.ts'
+import { advanceAccount, jobName, settleAccount, type AccountInput, type Settled } from './accounts.ts'
 import { isProven, standsFor } from './evidence.ts'
 import { malformedOf } from './findings.ts'
 import { changedKeys, recordRepair, repairText } from './repair.ts'
@@ -36,6 +36,9 @@ export function labour(question: WorkQuestion): Laboured {
     resets ||= settled.held === true && settled.account?.reason === 'VerifyFailed'
     resets ||= changedKeys(settled.result)
     events.push(...eventsOf(kind, settled))
+    const ended = noteOverstay(scene, status, kind, jobs.value)
+    status = ended.status
+    events.push(...ended.events)
   }
   if (status.evidence?.voided !== undefined && isProven(status.evidence, state)) {
     const { voided: _over, ...evidence } = status.evidence
@@ -52,6 +55,7 @@ function accountInput(scene: Scene, status: Status, kind: WorkKind, jobs: readon
   const judged = kind === 'verify' || kind === 'backfill'
   return {
     resource: scene.name,
+    uid: scene.resource.metadata.uid,
     kind,
     account: status.work?.[kind],
     jobs,
@@ -60,6 +64,26 @@ function accountInput(scene: Scene, status: Status, kind: WorkKind, jobs: readon
     retry: scene.retry,
     allowEmpty: scene.spec.keys.allowEmpty,
     now: scene.now,
+  }
+}
+
+/** A recorded attempt whose Job others keep running: the operator ends it, and says who kept it. */
+function noteOverstay(
+  scene: Scene,
+  status: Status,
+  kind: WorkKind,
+  jobs: readonly JobObservation[],
+): Pick<Laboured, 'status' | 'events'> {
+  const account = status.work?.[kind]
+  const name = account === undefined ? '' : jobName(scene.name, kind, account.attempt)
+  const overstays = jobs.find((job) => job.name === name && job.state === 'Active')?.overstays
+  if (account?.state !== 'Recorded' || overstays === undefined) return { status, events: [] }
+  const message = cut(overstays, 900)
+  if (account.message === message) return { status, events: [] }
+  const text = `${name} is done and was ended by the operator: ${message}`
+  return {
+    status: withAccount(status, kind, { ...account, message }),
+    events: [{ type: 'Warning', reason: 'JobEnded', message: text }],
   }
 }
 

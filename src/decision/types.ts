@@ -77,11 +77,15 @@ export interface JobObservation {
   readonly suspended: boolean
   /** Why it does not start or failed, from the Job's or its pod's conditions. */
   readonly message?: string
+  /** Its worker has ended, and this keeps its pod from ending well: containers that are none of ours. */
+  readonly overstays?: string
 }
 
 export interface WorkObservation {
   readonly jobName: string
   readonly kind: WorkKind
+  /** Which Job of this name it is of. */
+  readonly run: string
   readonly state: WorkFields['state']
   readonly done: number
   readonly total: number
@@ -174,7 +178,14 @@ export type Action =
   | { readonly type: 'ApplyConfigMap'; readonly document: string }
   /** Raise min_epoch, WAIT for the replicas, read it back; the executor then sets status.fence. */
   | { readonly type: 'RaiseFence'; readonly epoch: number }
-  | { readonly type: 'CreateJob'; readonly attempt: number; readonly work: WorkSpec; readonly suspend: boolean }
+  | {
+      readonly type: 'CreateJob'
+      readonly attempt: number
+      readonly work: WorkSpec
+      readonly suspend: boolean
+      /** Name of the Job whose checkpoint it takes over. */
+      readonly resumes?: string
+    }
   | { readonly type: 'SuspendJob'; readonly name: string; readonly suspend: boolean }
   /** Job object and its Redis work hash. */
   | { readonly type: 'DeleteJob'; readonly name: string }

@@ -17,6 +17,8 @@ export const WORK_PHASES: Readonly<Record<WorkKind, readonly Phase[]>> = {
 export interface WorkSpec {
   /** Name of the Kubernetes Job; key of progress and result in Redis. */
   readonly jobName: string
+  /** Tells this Job from every other of its name: a result counts for its own run alone. */
+  readonly run: string
   readonly kind: WorkKind
   /** verify and repair only: look at target keys alone (DualWrite), or at both sides. */
   readonly direction?: 'TargetToLegacy' | 'Both'
@@ -47,6 +49,10 @@ export const CREDENTIALS_DIR = '/var/run/keyshift/redis'
 /** Fields of `ControlKeys.work(jobName)`. Numbers are decimal texts. */
 export interface WorkFields {
   readonly kind: WorkKind
+  /** `WorkSpec.run` of the Job that works under this name. */
+  readonly run: string
+  /** SHA-1 of what is looked for; a pass goes on only under the same. */
+  readonly scope: string
   /** `running`, `done`, or `failed`. */
   readonly state: 'running' | 'done' | 'failed'
   /** Keys handled, in this pass. */

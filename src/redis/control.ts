@@ -211,6 +211,21 @@ export async function readWork(
   return Object.fromEntries(pairs((await c.call(['HGETALL', keys.work(jobName)], options)) as string[]))
 }
 
+/**
+ * Readies the hash of a Job that is about to be made, with the checkpoint of the Job `resumes`, if that ended without a
+ * result. Idempotent for one run.
+ * @throws Refused, NotReady, UnknownOutcome (safe to repeat)
+ */
+export async function startWork(
+  c: Connection,
+  keys: ControlKeys,
+  work: { readonly jobName: string; readonly run: string; readonly resumes?: string | undefined },
+  options: CallOptions,
+): Promise<void> {
+  const { jobName, run, resumes = jobName } = work
+  await c.runScript('control-start-work', [keys.work(jobName), keys.work(resumes)], [run], options)
+}
+
 export async function deleteWork(
   c: Connection,
   keys: ControlKeys,

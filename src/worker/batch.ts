@@ -73,7 +73,7 @@ export async function runBatch(
   const reply = await context.redis.runScript(
     script,
     workerKeys(context.work),
-    [batch.config, batch.count, Math.round(batch.budgetMicros), batch.rate],
+    [batch.config, batch.count, Math.round(batch.budgetMicros), batch.rate, context.work.spec.run],
     { deadlineMs: context.limits.callMs },
   )
   return readReply(reply)

@@ -26,7 +26,7 @@ export async function runWork(context: WorkerContext): Promise<void> {
       return finishWork(context, resultOf(hash), hash)
     })
     if (finish === 'OK' || finish === 'DONE') return
-    if (finish === 'NOT_OURS') throw new WorkFailed('another kind of work took this name over')
+    if (finish === 'NOT_OURS') throw new WorkFailed('another Job took this name over')
     // A failover took the end of the pass back: go on from what is there now.
     context.logger.warn('a failover took the end of the pass back; going on from what is there', { round })
     await context.clock.sleep(1000, context.signal)

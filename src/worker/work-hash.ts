@@ -47,12 +47,19 @@ export type Finish = 'OK' | 'DONE' | 'NOT_ENDED' | 'NOT_OURS'
  * where another worker has gone on since `hash` was read: its findings are not in this result.
  */
 export async function finishWork(io: Io, result: WorkResult, hash: WorkHash): Promise<Finish> {
-  return finish(io, [result.kind, 'done', JSON.stringify(result), hash.get('lineage'), hash.get('updatedAt')])
+  return finish(io, [
+    result.kind,
+    io.work.spec.run,
+    'done',
+    JSON.stringify(result),
+    hash.get('lineage'),
+    hash.get('updatedAt'),
+  ])
 }
 
 /** Notes why the work failed; a result that is there already stays. */
 export async function failWork(io: Io, kind: WorkKind, error: string): Promise<Finish> {
-  return finish(io, [kind, 'failed', error.replaceAll(/\s+/g, ' ').slice(0, 1000)])
+  return finish(io, [kind, io.work.spec.run, 'failed', error.replaceAll(/\s+/g, ' ').slice(0, 1000)])
 }
 
 async function finish(io: Io, args: readonly string[]): Promise<Finish> {

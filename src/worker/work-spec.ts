@@ -17,6 +17,7 @@ export interface Work {
 const schema = z
   .strictObject({
     jobName: z.string().min(1).max(63),
+    run: z.string().min(1),
     kind: z.enum(WORK_KINDS),
     direction: z.enum(['TargetToLegacy', 'Both']).optional(),
     legacy: z.string().min(1),

@@ -9,7 +9,7 @@ import { resolveRedis } from '../address.ts'
 import { formatRedisAddress } from '../../redis/address.ts'
 import { controlKeys } from '../../protocol/control-keys.ts'
 import type { Connection } from '../../redis/connection.ts'
-import { deleteWork, markBackfilled, pruneMembers, raiseFence, writeRecord } from '../../redis/control.ts'
+import { deleteWork, markBackfilled, pruneMembers, raiseFence, startWork, writeRecord } from '../../redis/control.ts'
 import type { NamespaceCaches } from '../namespace-cache.ts'
 import type { RedisPool } from '../redis-pool.ts'
 import { redisTrouble } from '../redis-trouble.ts'
@@ -80,8 +80,8 @@ async function carryOut(deps: ExecutorDeps, context: ActionContext, action: Acti
       const redis = formatRedisAddress(resolveRedis(resource.spec.redis.address, namespace))
       const work = { ...action.work, redis }
       const job = buildJob({ resource, work, attempt, suspend, image: deps.image, pullPolicy: deps.pullPolicy })
-      // A result that an earlier resource of this name left is no proof of this one's.
-      await deleteWork(await redisOf(deps, resource), keysFor(resource), work.jobName, CALL)
+      const started = { jobName: work.jobName, run: work.run, resumes: action.resumes }
+      await startWork(await redisOf(deps, resource), keysFor(resource), started, CALL)
       await client.create(JOBS, job, { fieldManager: FIELD_MANAGER, signal }).catch(unless(isAlreadyExists))
       return DONE
     }

@@ -45,6 +45,10 @@ export function buildJob(input: JobInput): Job {
     spec: {
       suspend,
       backoffLimit: 6,
+      // An eviction, a drain or a preemption is no fault of the work and uses up no try.
+      podFailurePolicy: {
+        rules: [{ action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] }],
+      },
       activeDeadlineSeconds: DEADLINE_S[work.kind],
       // Long enough to be read after a weekend; the result itself lives in Redis.
       ttlSecondsAfterFinished: 3 * 24 * HOUR_S,

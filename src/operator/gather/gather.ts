@@ -91,9 +91,10 @@ export class Gatherer {
 
   #jobs({ metadata }: JobKeyMigration): Observations['jobs'] {
     const { namespace, uid } = metadata
-    const { caches, health } = this.#deps
+    const { caches, health, clock } = this.#deps
     const jobs = caches.jobs(namespace)
-    if (jobs !== undefined) return { known: true, value: observeJobs(jobs, caches.pods(namespace) ?? [], uid) }
+    const pods = caches.pods(namespace) ?? []
+    if (jobs !== undefined) return { known: true, value: observeJobs(jobs, pods, uid, clock.now()) }
     return {
       known: false,
       reason: 'JobsUnknown',

@@ -5,55 +5,103 @@ import { LABELS } from '../resources.ts'
 
 export const WORKER_CONTAINER = 'worker'
 
-/** The worker Jobs that the resource of this uid owns. `pods`: those of the namespace, for why a Job does not start. */
-export function observeJobs(jobs: readonly Job[], pods: readonly Pod[], uid: string): readonly JobObservation[] {
+/** A Job controller makes a pod within moments; without one after this long something forbids it, ms. */
+const PODLESS_MS = 30_000
+
+/**
+ * The worker Jobs that the resource of this uid owns. `pods`: those of the namespace, for why a Job does not start;
+ * `now`: ms since 1970.
+ */
+export function observeJobs(
+  jobs: readonly Job[],
+  pods: readonly Pod[],
+  uid: string,
+  now: number,
+): readonly JobObservation[] {
   return jobs
     .filter((job) => job.metadata.ownerReferences?.some((owner) => owner.uid === uid))
-    .flatMap((job) => observeJob(job, pods) ?? [])
+    .flatMap((job) => observeJob(job, pods, now) ?? [])
 }
 
-function observeJob(job: Job, pods: readonly Pod[]): JobObservation | undefined {
+function observeJob(job: Job, pods: readonly Pod[], now: number): JobObservation | undefined {
   const labels = job.metadata.labels ?? {}
   const kind = WORK_KINDS.find((known): known is WorkKind => known === labels[LABELS.kind])
   const attempt = Number(labels[LABELS.attempt])
   if (kind === undefined || !Number.isSafeInteger(attempt)) return undefined
   const failed = condition(job, 'Failed')
   const state = failed ? 'Failed' : condition(job, 'Complete') ? 'Succeeded' : 'Active'
-  const own = pods.filter((pod) => pod.metadata.ownerReferences?.some(({ uid }) => uid === job.metadata.uid))
-  const message = failed ? conditionText(failed) : state === 'Active' ? newest(own.map(podTrouble)) : undefined
+  const pod = newestOf(job, pods)
+  const overstays = state === 'Active' && pod !== undefined ? foreignIn(pod) : undefined
+  const trouble = pod === undefined ? podless(job, now) : (overstays ?? podTrouble(pod))
+  const said = failed ? [conditionText(failed), trouble] : state === 'Active' ? [trouble] : []
+  const message = said.filter(Boolean).join('; ').slice(0, 512)
   return {
     name: job.metadata.name ?? '',
     kind,
     attempt,
     state,
     suspended: job.spec?.suspend === true,
-    ...(message === undefined ? {} : { message: message.slice(0, 512) }),
+    ...(message === '' ? {} : { message }),
+    ...(overstays === undefined ? {} : { overstays: overstays.slice(0, 512) }),
   }
+}
+
+/** The pod that was made last: what became of those before is over. */
+function newestOf(job: Job, pods: readonly Pod[]): Pod | undefined {
+  return pods
+    .filter((pod) => pod.metadata.ownerReferences?.some(({ uid }) => uid === job.metadata.uid))
+    .reduce<Pod | undefined>(
+      (newest, pod) => (newest === undefined || madeAt(pod) >= madeAt(newest) ? pod : newest),
+      undefined,
+    )
+}
+
+function madeAt(pod: Pod): string {
+  return pod.metadata.creationTimestamp ?? ''
+}
+
+/** A Job whose pod may not be made says so in Events alone: a quota, an admission policy, a missing service account. */
+function podless(job: Job, now: number): string | undefined {
+  const since = Date.parse(job.status?.startTime ?? '')
+  if (job.spec?.suspend === true || !(now - since > PODLESS_MS)) return undefined
+  const { name = '', namespace = '' } = job.metadata
+  return `no pod has been made for it: kubectl describe job ${name} -n ${namespace} says why`
 }
 
 function condition(job: Job, type: string): Condition | undefined {
   return job.status?.conditions?.find((one) => one.type === type && one.status === 'True')
 }
 
-function conditionText({ reason, message }: Condition): string {
+function conditionText({ reason, message }: Pick<Condition, 'reason' | 'message'>): string {
   return [reason, message].filter(Boolean).join(': ')
 }
 
-function newest(texts: readonly (string | undefined)[]): string | undefined {
-  return texts.findLast((text) => text !== undefined)
+/** What keeps a pod from ending well once its worker has ended: containers that were put into it. */
+function foreignIn(pod: Pod): string | undefined {
+  const statuses = pod.status?.containerStatuses ?? []
+  const worker = statuses.find((status) => status.name === WORKER_CONTAINER)?.state?.terminated
+  if (worker === undefined) return undefined
+  const foreign = statuses.filter((status) => status.name !== WORKER_CONTAINER)
+  const named = (some: typeof foreign) => some.map(({ name }) => name).join(', ')
+  const advice = 'keep sidecars out of Jobs of Keyshift'
+  const running = foreign.filter(({ state }) => state?.running !== undefined)
+  const where = `pod ${pod.metadata.name ?? ''}: the worker has ended`
+  if (running.length > 0) return `${where}, container ${named(running)} keeps the pod running: ${advice}`
+  const failed = foreign.filter(({ state }) => (state?.terminated?.exitCode ?? 0) !== 0)
+  return worker.exitCode === 0 && failed.length > 0
+    ? `${where}, container ${named(failed)} made the pod fail: ${advice}`
+    : undefined
 }
 
-/** Why the pod of a Job is not at work, or what keeps it from ending. */
+/** Why the pod of a Job is not at work. */
 function podTrouble(pod: Pod): string | undefined {
   const name = pod.metadata.name ?? ''
-  const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])]
-  const worker = statuses.find((status) => status.name === WORKER_CONTAINER)
-  if (worker?.state?.terminated?.exitCode === 0) {
-    const foreign = statuses.filter((status) => status.name !== WORKER_CONTAINER && status.state?.running !== undefined)
-    if (foreign.length === 0) return undefined
-    const names = foreign.map((status) => status.name).join(', ')
-    return `pod ${name}: the worker is done, container ${names} keeps the pod running: keep sidecars out of Jobs of Keyshift`
-  }
+  const { status } = pod
+  const disrupted = status?.conditions?.find(({ type, status: is }) => type === 'DisruptionTarget' && is === 'True')
+  // Evicted, a node that is gone, a deadline: the pod's own words come before those of its containers.
+  if (status?.phase === 'Failed' && (status.reason ?? '') !== '') return `pod ${name} failed: ${conditionText(status)}`
+  if (disrupted !== undefined) return `pod ${name} is taken away: ${conditionText(disrupted)}`
+  const statuses = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]
   const ended = statuses.find(({ state }) => state?.terminated !== undefined && state.terminated.exitCode !== 0)
   if (ended?.state?.terminated !== undefined) {
     const { exitCode, message, reason } = ended.state.terminated
@@ -61,8 +109,8 @@ function podTrouble(pod: Pod): string | undefined {
   }
   const waiting = statuses.find(({ state }) => !HARMLESS.has(state?.waiting?.reason ?? 'ContainerCreating'))
   if (waiting?.state?.waiting !== undefined)
-    return `pod ${name}: container ${waiting.name} waits: ${conditionText(waiting.state.waiting as Condition)}`
-  const unscheduled = pod.status?.conditions?.find(({ type, status }) => type === 'PodScheduled' && status === 'False')
+    return `pod ${name}: container ${waiting.name} waits: ${conditionText(waiting.state.waiting)}`
+  const unscheduled = status?.conditions?.find(({ type, status }) => type === 'PodScheduled' && status === 'False')
   return unscheduled && `pod ${name} is not scheduled: ${unscheduled.message ?? unscheduled.reason ?? ''}`
 }
 

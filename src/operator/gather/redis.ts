@@ -69,6 +69,7 @@ export function parseWork(jobName: string, fields: Partial<Record<string, string
   return {
     jobName,
     kind,
+    run: fields['run'] ?? '',
     state,
     done: number('done'),
     total: number('total'),

@@ -1,7 +1,7 @@
 #!lua
 --- Makes the missing targets of one batch of legacy keys by COPY, which keeps value, type and expiry.
 --- KEYS[1] fence, KEYS[2] record, KEYS[3] work hash; target names come from the values.
---- ARGV[1] config as JSON, ARGV[2] COUNT, ARGV[3] budget in microseconds, ARGV[4] rate.
+--- ARGV[1] config as JSON, ARGV[2] COUNT, ARGV[3] budget in microseconds, ARGV[4] rate, ARGV[5] run.
 --- Answers { 'OK', looked at, microseconds, pass, done, total }, { 'ENDED' } (a whole pass copied nothing), { 'DONE' },
 --- { 'STALE_RECORD', why } or { 'NOT_ALLOWED', why } (nothing was done).
 --- Side effects: targets that were not there, the work hash. An existing target is never touched.

@@ -3,7 +3,7 @@
 --- config.copiesOnly: no run is known that made targets, so that a key may be a job whose id has the delimiter in it: what
 --- goes is what equals its legacy key, where nothing is lost.
 --- KEYS[1] fence, KEYS[2] record, KEYS[3] work hash.
---- ARGV[1] config as JSON, ARGV[2] COUNT, ARGV[3] budget in microseconds, ARGV[4] rate.
+--- ARGV[1] config as JSON, ARGV[2] COUNT, ARGV[3] budget in microseconds, ARGV[4] rate, ARGV[5] run.
 --- Answers { 'OK', looked at, microseconds, pass, done, total }, { 'ENDED' } (a whole pass deleted nothing), { 'DONE' },
 --- { 'STALE_RECORD', why } or { 'NOT_ALLOWED', why } (nothing was done).
 --- Side effects: target keys, the work hash.

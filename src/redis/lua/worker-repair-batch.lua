@@ -4,7 +4,7 @@
 --- workspace, is taken away. What was in the place stays in Redis under config.kept for config.keepMs. Malformed and foreign
 --- keys are never touched.
 --- KEYS[1] fence, KEYS[2] record, KEYS[3] work hash; target names come from the values.
---- ARGV[1] config as JSON, ARGV[2] COUNT, ARGV[3] budget in microseconds, ARGV[4] rate.
+--- ARGV[1] config as JSON, ARGV[2] COUNT, ARGV[3] budget in microseconds, ARGV[4] rate, ARGV[5] run.
 --- Answers { 'OK', looked at, microseconds, pass, done, total }, { 'ENDED' }, { 'DONE' },
 --- { 'STALE_RECORD', why } or { 'NOT_ALLOWED', why } (nothing was done).
 --- Side effects: target keys, kept copies, the work hash. No legacy key is written.

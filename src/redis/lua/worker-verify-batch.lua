@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --- Compares the two keys of each job of one batch, in config.direction. No key but the work hash is written.
 --- KEYS[1] fence, KEYS[2] record, KEYS[3] work hash.
---- ARGV[1] config as JSON, ARGV[2] COUNT, ARGV[3] budget in microseconds, ARGV[4] rate.
+--- ARGV[1] config as JSON, ARGV[2] COUNT, ARGV[3] budget in microseconds, ARGV[4] rate, ARGV[5] run.
 --- Answers { 'OK', looked at, microseconds, pass, done, total }, { 'ENDED' }, { 'DONE' },
 --- { 'STALE_RECORD', why } or { 'NOT_ALLOWED', why } (nothing was done).
 --- @include "lib/worker-findings"

@@ -72,6 +72,7 @@ async function writeWithoutScripts(context: WorkerContext, result: PreflightResu
   const now = String(context.clock.now())
   const fields = {
     kind: 'preflight',
+    run: context.work.spec.run,
     state: 'done',
     done: '0',
     total: '0',

@@ -6,6 +6,7 @@ import {
   markBackfilled,
   pruneMembers,
   raiseFence,
+  startWork,
   readControl,
   readWork,
   writeRecord,
@@ -188,4 +189,20 @@ test('the hash of a worker Job is read and deleted', async () => {
   expect(await readWork(c, keys, 'job-1', LONG)).toEqual({ state: 'done', done: '5' })
   await deleteWork(c, keys, 'job-1', LONG)
   expect(await readWork(c, keys, 'job-1', LONG)).toEqual({})
+})
+
+test('a Job about to be made takes over the checkpoint of an attempt without a result, and nothing else', async () => {
+  const [first, second] = [keys.work('jobs-verify-1'), keys.work('jobs-verify-2')]
+  const work = { jobName: 'jobs-verify-2', run: 'u/2', resumes: 'jobs-verify-1' }
+  await redis.raw.hset(first, { kind: 'verify', run: 'u/1', state: 'failed', error: 'x', cursor: '7', done: '30' })
+  await redis.raw.hset(second, { kind: 'verify', run: 'u0/2', state: 'done', result: '{}' })
+  await startWork(c, keys, work, LONG)
+  const taken = { kind: 'verify', run: 'u/2', state: '', error: '', result: '', cursor: '7', done: '30' }
+  expect(await redis.raw.hgetall(second)).toEqual(taken)
+  await redis.raw.hset(second, { state: 'running', cursor: '9' })
+  await startWork(c, keys, work, LONG)
+  expect(await redis.raw.hgetall(second)).toEqual({ ...taken, state: 'running', cursor: '9' })
+  await redis.raw.hset(first, { state: 'done', result: '{}' })
+  await startWork(c, keys, { ...work, run: 'u/3' }, LONG)
+  expect(await redis.raw.hgetall(second)).toEqual({ run: 'u/3', state: '', error: '', result: '' })
 })

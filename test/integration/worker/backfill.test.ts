@@ -370,6 +370,25 @@ describe('[I6] kills, restarts, several at once', () => {
     expect(await world.fields('backfill-1')).toMatchObject({ state: 'done', error: '' })
   })
 
+  test('a name that belongs to another run is refused, and its result is not overwritten', async () => {
+    await world.loadHashes(10)
+    await run()
+    await expect(world.run(world.spec('backfill', { run: 'run-2' }))).rejects.toThrow('another run')
+    expect(await world.fields('backfill-1')).toMatchObject({ run: 'run-1', state: 'done' })
+  })
+
+  test('a pass that was begun under another question begins anew', async () => {
+    await world.loadHashes(300)
+    let batches = 0
+    const dies = () => {
+      if ((batches += 1) === 3) throw new Error('dies')
+    }
+    await world.run(world.spec('verify', { ignore: ['ai:job:*'] }), { after: dies }).catch(() => undefined)
+    expect(Number((await world.fields('verify-1')).done)).toBeGreaterThan(0)
+    const { missing } = await world.run<VerifyResult>(world.spec('verify'))
+    expect(missing).toBe(300)
+  })
+
   test('a name that belongs to another kind is refused', async () => {
     await world.redis.hset(control.work('backfill-1'), { kind: 'verify', state: 'running' })
     await expect(run()).rejects.toThrow('belongs to a Job of kind verify')

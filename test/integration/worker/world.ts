@@ -95,6 +95,7 @@ export class World {
   spec(kind: WorkSpec['kind'], overrides: Partial<WorkSpec> = {}): WorkSpec {
     return {
       jobName: `${kind}-1`,
+      run: 'run-1',
       kind,
       ...(kind === 'verify' || kind === 'repair' ? { direction: 'Both' as const } : {}),
       legacy: LEGACY,

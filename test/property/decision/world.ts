@@ -243,6 +243,7 @@ export class World {
         .filter((job) => !this.failedJobs.has(job.action.work.jobName))
         .map((job) => ({
           jobName: job.action.work.jobName,
+          run: job.action.work.run,
           kind: job.action.work.kind,
           state: this.isOver(job) ? ('done' as const) : ('running' as const),
           done: 5,

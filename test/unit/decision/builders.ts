@@ -267,6 +267,7 @@ export function job(name: string, over: Partial<JobObservation> = {}): JobObserv
 export function workDone(name: string, result: WorkResult, over: Partial<WorkObservation> = {}): WorkObservation {
   return {
     jobName: name,
+    run: 'u1/',
     kind: result.kind,
     state: 'done',
     done: 10,
@@ -284,6 +285,7 @@ export function working(name: string, over: Partial<WorkObservation> = {}): Work
   const kind = job(name).kind
   return {
     jobName: name,
+    run: 'u1/',
     kind,
     state: 'running',
     done: 4,

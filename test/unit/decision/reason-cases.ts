@@ -7,6 +7,7 @@ import {
   BACKFILL_OK,
   clean,
   HOUR,
+  job,
   measure,
   member,
   MINUTE,
@@ -123,6 +124,15 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
       work: { verify: account({ state: 'Held', direction: 'TargetToLegacy', failures: 5, reason: 'JobFailed' }) },
     })
     return run(held, worldOf(held))
+  },
+  JobEnded: () => {
+    const running = dual({ evidence: proven(), work: { verify: account({ direction: 'TargetToLegacy' }) } })
+    const jobs = [job('ai-jobs-verify-1', { overstays: 'container mesh keeps pod p running' })]
+    return run(running, worldOf(running, { jobs, work: [workDone('ai-jobs-verify-1', verifyResult())] }))
+  },
+  JobPending: () => {
+    const running = dual({ evidence: proven(), work: { verify: account({ direction: 'TargetToLegacy' }) } })
+    return run(running, worldOf(running, { jobs: [job('ai-jobs-verify-1', { message: 'no node fits' })] }))
   },
   JobRetry: () => {
     const lost = dual({ evidence: proven(), work: { verify: account({ direction: 'TargetToLegacy' }) } })

@@ -135,6 +135,7 @@ describe('which Job is due', () => {
       suspend: false,
       work: {
         jobName: 'ai-jobs-preflight-1',
+        run: 'u1/2026-01-01T00:01:00.000Z',
         kind: 'preflight',
         legacy: 'ai:job:{job_id}',
         target: 'ai:job:{workspace_id}:{job_id}',
@@ -304,7 +305,7 @@ describe('an attempt', () => {
       'has failed and says why',
       [failed(name)],
       [working(name, { state: 'failed', error: 'no right to COPY' })],
-      'no right to COPY',
+      'no right to COPY (BackoffLimitExceeded)',
     ],
     ['is gone in the middle of its work', [], [working(name)], 'its Job is gone'],
     [
@@ -326,13 +327,73 @@ describe('an attempt', () => {
     expect(actionTypes(soon)).not.toContain('CreateJob')
     const then = go(decision.status, jobs, work, { now: T0 + MINUTE + 10 * SECOND })
     expect(actionOf(then, 'CreateJob').work.jobName).toBe('ai-jobs-verify-2')
-    expect(workOf(then, 'verify')).toMatchObject({ attempt: 2, failures: 1 })
+    expect(workOf(then, 'verify')).toMatchObject({ attempt: 2, failures: 1, resumes: 1 })
+    expect(actionOf(then, 'CreateJob')).toMatchObject({ resumes: 'ai-jobs-verify-1' })
+  })
+
+  test('that a person asked for anew goes on from no checkpoint', () => {
+    const held = dual({ state: 'Held', reason: 'JobFailed', failures: 5, since: isoTime(T0) })
+    const again = go(held, [], [], { annotations: { 'keyshift.dev/retry': 'x' } })
+    expect(actionOf(again, 'CreateJob').resumes).toBeUndefined()
+  })
+
+  test('O7: asked for, its Job gone before it was seen, has its result taken from Redis', () => {
+    const asked = isoTime(T0)
+    const left = workDone(name, verifyResult(), { run: `u1/${asked}` })
+    const decision = go(dual({ state: 'Creating', asked }), [], [left])
+    expect(decision.status.evidence?.verifiedTarget?.job).toBe(name)
+    expect(actionTypes(decision)).not.toContain('CreateJob')
+  })
+
+  const FOREIGN = 'container istio-proxy keeps its pod running'
+
+  test('O8: that is recorded while a foreign container keeps its Job from ending is ended by the operator, and named', () => {
+    const overstaying = job(name, { overstays: FOREIGN, message: `pod p: ${FOREIGN}` })
+    const decision = go(dual({}), [overstaying], [workDone(name, verifyResult())])
+    expect(decision.status.evidence?.verifiedTarget?.job).toBe(name)
+    expect(actionOf(decision, 'DeleteJob').name).toBe(name)
+    expect(decision.events).toContainEqual({
+      type: 'Warning',
+      reason: 'JobEnded',
+      message: `${name} is done and was ended by the operator: ${FOREIGN}`,
+    })
+    expect(decision.status.jobs).toMatchObject([{ name, state: 'Succeeded', message: FOREIGN }])
+    const again = go(decision.status, [overstaying], [workDone(name, verifyResult())])
+    expect(eventReasons(again)).not.toContain('JobEnded')
+    const gone = go(decision.status, [], [])
+    expect(gone.status.jobs).toMatchObject([{ name, state: 'Succeeded', message: FOREIGN }])
+  })
+
+  test('O8: whose worker ended without a result beside a foreign container is lost, and its Job is ended', () => {
+    const decision = go(
+      dual({}),
+      [job(name, { overstays: FOREIGN })],
+      [working(name, { state: 'failed', error: 'no' })],
+    )
+    expect(workOf(decision, 'verify')).toMatchObject({ state: 'Waiting', failures: 1, message: 'no' })
+    expect(actionOf(decision, 'DeleteJob').name).toBe(name)
+  })
+
+  test('that cannot start says so as a wait, with why', () => {
+    const pending = job(name, { message: 'pod p is not scheduled: 0/3 nodes fit' })
+    const decision = go(dual({}), [pending])
+    expect(conditionText(decision, 'Ready')).toBe('False JobPending')
+    expect(decision.status.awaits).toContain('pod p is not scheduled: 0/3 nodes fit')
+    expect(conditionText(go(dual({}), [job(name)], [working(name)]), 'Ready')).toBe('False VerifyRunning')
+  })
+
+  test('that failed says what its worker said, and why there is no other try', () => {
+    const over = job(name, { state: 'Failed', message: 'BackoffLimitExceeded: the limit is reached' })
+    const decision = go(dual({}), [over], [working(name, { state: 'failed', error: 'no right to SCAN' })])
+    expect(workOf(decision, 'verify')?.message).toBe('no right to SCAN (BackoffLimitExceeded: the limit is reached)')
   })
 
   test.each(['failed', 'done'] as const)(
     'asked for, its Job not there yet, takes nothing that an earlier resource of its name left: %s',
     (state) => {
-      const left = state === 'done' ? workDone(name, verifyResult()) : working(name, { state, error: 'x' })
+      const run = 'u0/'
+      const left =
+        state === 'done' ? workDone(name, verifyResult(), { run }) : working(name, { run, state, error: 'x' })
       const decision = go(dual({ state: 'Creating' }), [], [left])
       expect(workOf(decision, 'verify')?.state).toBe('Creating')
       expect(decision.status.evidence?.verifiedTarget).toBeUndefined()

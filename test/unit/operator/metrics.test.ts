@@ -9,6 +9,7 @@ describe('metrics', () => {
     const work = [
       {
         jobName: 'j',
+        run: 'r',
         kind: 'backfill' as const,
         state: 'running' as const,
         done: 5,

@@ -39,6 +39,7 @@ export function resource(
 export function work(changes: Partial<WorkSpec> = {}): WorkSpec {
   return {
     jobName: 'jobs-preflight-1',
+    run: 'uid-1/',
     kind: 'preflight',
     legacy: LEGACY,
     target: TARGET,

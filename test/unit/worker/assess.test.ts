@@ -6,6 +6,7 @@ import { memoryLimit, parseInfo, type Info } from '../../../src/worker/server-fa
 
 const spec: WorkSpec = {
   jobName: 'p',
+  run: 'r',
   kind: 'preflight',
   legacy: 'ai:job:{job_id}',
   target: 'ai:job:{workspace_id}:{job_id}',

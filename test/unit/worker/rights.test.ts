@@ -5,6 +5,7 @@ import { parseWork } from '../../../src/worker/work-spec.ts'
 const work = parseWork(
   JSON.stringify({
     jobName: 'j',
+    run: 'r',
     kind: 'backfill',
     legacy: 'ai:job:{job_id}',
     target: 'ai:job:{workspace_id}:{job_id}',

@@ -2,6 +2,7 @@ import { parseWork, WorkSpecError } from '../../../src/worker/work-spec.ts'
 
 const good = {
   jobName: 'm-backfill-1',
+  run: 'r',
   kind: 'backfill',
   legacy: 'ai:job:{job_id}',
   target: 'ai:job:{workspace_id}:{job_id}',

@@ -3,7 +3,7 @@
 -- One batch of a pass over the keyspace. The whole state of a pass stands in the work hash and moves in the same
 -- script as the work, so that a worker may be killed at any instruction, and several may run at once.
 -- KEYS[1] fence, KEYS[2] record, KEYS[3] work hash; ARGV[2] COUNT of SCAN, ARGV[3] budget in microseconds, ARGV[4]
--- rate in keys a second that this worker measured.
+-- rate in keys a second that this worker measured, ARGV[5] run, which tells the Jobs of one name apart.
 local pass
 
 local function micros()
@@ -41,20 +41,22 @@ local function open_pass(counters, totals)
   local refused, epoch = refusal()
   if refused then return refused end
   local run_id, lineage = identity()
-  local known = redis.call('HMGET', KEYS[3], 'kind', 'state', 'runId', 'lineage', 'pass', 'done', 'cursor', 'pending', 'ended')
+  local known = redis.call('HMGET', KEYS[3], 'kind', 'state', 'runId', 'lineage', 'pass', 'done', 'cursor', 'pending', 'ended', 'run', 'scope')
   if known[1] and known[1] ~= config.kind then
     return { 'NOT_ALLOWED', 'this name belongs to a Job of kind ' .. known[1] }
   end
+  if known[10] and known[10] ~= ARGV[5] then return { 'NOT_ALLOWED', 'this name belongs to another run' } end
   if known[2] == 'done' then return { 'DONE' } end
   pass = {
     began = began, seen = 0, counts = {}, totals = {}, run_id = run_id, lineage = lineage,
     number = tonumber(known[5] or '1'), done = tonumber(known[6] or '0'), cursor = known[7] or '0',
   }
-  -- A cursor is good only for the process that gave it, a pass only for one history of the data.
-  local restart = known[3] ~= run_id or known[4] ~= lineage
+  -- A cursor is good only for the process that gave it, a pass only for one history of the data and one question.
+  local scope = redis.sha1hex(ARGV[1])
+  local restart = known[3] ~= run_id or known[4] ~= lineage or known[11] ~= scope
   if restart then
     pass.done, pass.cursor = 0, '0'
-    redis.call('HSET', KEYS[3], 'epoch', decimal(epoch))
+    redis.call('HSET', KEYS[3], 'epoch', decimal(epoch), 'run', ARGV[5], 'scope', scope)
     if not known[1] then redis.call('HSET', KEYS[3], 'startedAt', decimal(math.floor(began / 1000))) end
     for _, field in ipairs(redis.call('HKEYS', KEYS[3])) do
       if string.sub(field, 1, 7) == 'sample:' then redis.call('HDEL', KEYS[3], field) end

@@ -28,9 +28,11 @@ describe('a worker Job', () => {
   it('reads back as what it was made for', () => {
     for (const kind of WORK_KINDS) {
       const made = build({ work: work({ kind }) })
-      expect(observeJobs([made], [], 'uid-1')).toMatchObject([{ kind, attempt: 3, state: 'Active', suspended: false }])
+      expect(observeJobs([made], [], 'uid-1', 0)).toMatchObject([
+        { kind, attempt: 3, state: 'Active', suspended: false },
+      ])
     }
-    expect(observeJobs([build({ suspend: true })], [], 'uid-1')).toMatchObject([{ suspended: true }])
+    expect(observeJobs([build({ suspend: true })], [], 'uid-1', 0)).toMatchObject([{ suspended: true }])
   })
 
   it('runs the worker of the image with its work, and nothing else of the cluster', () => {

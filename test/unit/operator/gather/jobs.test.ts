@@ -2,8 +2,9 @@ import type { ContainerState, Job, Pod } from '../../../../src/kube/types.ts'
 import { observeJobs } from '../../../../src/operator/gather/jobs.ts'
 import { job, pod } from '../objects.ts'
 
+const NOW = Date.UTC(2026, 0, 1)
 const condition = (type: string, more = {}) => ({ type, status: 'True' as const, ...more })
-const observe = (given: Job, pods: readonly Pod[] = []) => observeJobs([given], pods, 'uid-1')[0]
+const observe = (given: Job, pods: readonly Pod[] = []) => observeJobs([given], pods, 'uid-1', NOW)[0]
 const workerPod = (status: Pod['status']): Pod =>
   pod({
     metadata: {
@@ -42,7 +43,7 @@ describe('a worker Job', () => {
   })
 
   it('of another resource, or not made by the operator, is left out', () => {
-    expect(observeJobs([job()], [], 'uid-2')).toEqual([])
+    expect(observeJobs([job()], [], 'uid-2', NOW)).toEqual([])
     expect(observe(job({ metadata: { ...job().metadata, labels: {} } }))).toBeUndefined()
   })
 
@@ -69,9 +70,14 @@ describe('a worker Job', () => {
       /container worker ended with 1: no right to SCAN/,
     ],
     [
-      'names the sidecar that keeps it running (O8)',
-      containers({ worker: { terminated: { exitCode: 0 } }, 'istio-proxy': { running: {} } }),
-      /container istio-proxy keeps the pod running/,
+      'says that it was evicted',
+      { phase: 'Failed', reason: 'Evicted', message: 'The node was low on resource: memory.' },
+      /pod p failed: Evicted: The node was low on resource: memory/,
+    ],
+    [
+      'says that its node was taken away',
+      { conditions: [condition('DisruptionTarget', { reason: 'DeletionByTaintManager', message: 'no execute' })] },
+      /pod p is taken away: DeletionByTaintManager: no execute/,
     ],
     [
       'names the sidecar that failed (O8)',
@@ -83,6 +89,69 @@ describe('a worker Job', () => {
     const seen = observe(job(), [workerPod(status)])?.message
     if (message === undefined) expect(seen).toBeUndefined()
     else expect(seen).toMatch(message)
+  })
+
+  const overstaying: readonly (readonly [string, Record<string, ContainerState>, RegExp | undefined])[] = [
+    [
+      'a sidecar that keeps the pod running',
+      { worker: { terminated: { exitCode: 0 } }, 'istio-proxy': { running: {} } },
+      /container istio-proxy keeps the pod running/,
+    ],
+    [
+      'a sidecar that keeps the pod of a failed worker running',
+      { worker: { terminated: { exitCode: 137 } }, mesh: { running: {} } },
+      /container mesh keeps the pod running/,
+    ],
+    [
+      'a sidecar that made the pod of a worker that was done fail',
+      { worker: { terminated: { exitCode: 0 } }, mesh: { terminated: { exitCode: 1 } } },
+      /container mesh made the pod fail/,
+    ],
+    ['nothing while the worker works', { worker: { running: {} }, mesh: { running: {} } }, undefined],
+    [
+      'nothing while a sidecar fails before it',
+      { worker: { running: {} }, mesh: { terminated: { exitCode: 1 } } },
+      undefined,
+    ],
+    ['nothing in a pod of its own', { worker: { terminated: { exitCode: 0 } } }, undefined],
+    [
+      'nothing where the worker failed by itself',
+      { worker: { terminated: { exitCode: 1 } }, mesh: { terminated: { exitCode: 0 } } },
+      undefined,
+    ],
+  ]
+  it.each(overstaying)('overstays by %s (O8)', (_, states, text) => {
+    const overstays = observe(job(), [workerPod(containers(states))])?.overstays
+    if (text === undefined) expect(overstays).toBeUndefined()
+    else expect(overstays).toMatch(text)
+  })
+
+  it('speaks of the pod that was made last', () => {
+    const made = (name: string, at: string, status: Pod['status']): Pod => {
+      const one = workerPod(status)
+      return { ...one, metadata: { ...one.metadata, name, creationTimestamp: at } }
+    }
+    const failed = containers({ worker: { terminated: { exitCode: 1, message: 'x' } } })
+    const [first, second] = ['2026-01-01T00:00:00Z', '2026-01-01T00:01:00Z']
+    const works = containers({ worker: { running: {} } })
+    expect(observe(job(), [made('b', second, works), made('a', first, failed)])?.message).toBeUndefined()
+    expect(observe(job(), [made('a', first, works), made('b', second, failed)])?.message).toMatch(/pod b/)
+  })
+
+  it('for which no pod can be made says where to look', () => {
+    const started = (ago: number) => job({ status: { startTime: new Date(NOW - ago).toISOString() } })
+    expect(observe(started(31_000))?.message).toMatch(
+      /no pod has been made for it: kubectl describe job jobs-preflight-1/,
+    )
+    expect(observe(started(29_000))?.message).toBeUndefined()
+  })
+
+  it('that failed says what became of its last pod', () => {
+    const failed = condition('Failed', { reason: 'BackoffLimitExceeded', message: 'the limit is reached' })
+    const killed = workerPod(containers({ worker: { terminated: { exitCode: 137, reason: 'OOMKilled' } } }))
+    expect(observe(job({ status: { conditions: [failed] } }), [killed])?.message).toMatch(
+      /^BackoffLimitExceeded: the limit is reached; pod p: container worker ended with 137: OOMKilled$/,
+    )
   })
 
   it('does not speak of pods that are not its own', () => {
