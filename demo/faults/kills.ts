@@ -5,13 +5,13 @@ import { condition } from '../resource.ts'
 import { seconds, type Fault, type World } from './fault.ts'
 import { isBack, isReady, killPod, podsOf, type Pod } from './pods.ts'
 
-export interface Lease {
+interface Lease {
   /** `<pod>_<uuid of the process>`. */
   readonly holder: string
   readonly renewedAt: number
 }
 
-export async function operatorLease({ target, places }: World): Promise<Lease> {
+async function operatorLease({ target, places }: World): Promise<Lease> {
   const text = await target.kubectl(['get', 'lease', '-n', places.operator, '-o', 'json'])
   type Item = { spec: { holderIdentity?: string; renewTime?: string } }
   const [lease] = (JSON.parse(text) as { items: readonly Item[] }).items

@@ -1,14 +1,12 @@
 import { withKept } from '../api/kept.ts'
 import type { Status } from '../api/status.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
+import { MOST_TEMPLATES } from './convergence.ts'
 import { stateText } from './ladder.ts'
-import { inForce } from './publish.ts'
+import { inForce, withTransition } from './publish.ts'
 import type { ReadableRecord } from './revision.ts'
 import { stateOf, type Scene } from './scene.ts'
 import { isoTime } from './time.ts'
-
-const HISTORY = 20
-const MOST_TEMPLATES = 64
 
 /** The status that goes on from the record: what the record does not hold is found out anew. */
 export function adoptRecord(scene: Scene, status: Status, record: ReadableRecord, document: RoutingDocument): Status {
@@ -27,6 +25,6 @@ export function adoptRecord(scene: Scene, status: Status, record: ReadableRecord
     fence: undefined,
     // Failures of another step do not count in this one.
     checks: status.epoch === document.epoch ? status.checks : undefined,
-    history: [...(kept.history ?? []), adopted].slice(-HISTORY),
+    history: withTransition(kept.history, adopted),
   }
 }

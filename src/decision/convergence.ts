@@ -18,7 +18,8 @@ export interface Convergence {
 }
 
 const MOST_LAPSED = 64
-const MOST_TEMPLATES = 64
+/** Templates that status keeps. */
+export const MOST_TEMPLATES = 64
 
 /** What the pass saw of pods goes into status: templates of members, and since when pods are lapsed. */
 export function notePods(scene: Scene, status: Status): Status {
@@ -90,7 +91,7 @@ export function assessConvergence(scene: Scene, status: Status, doc: RoutingDocu
 }
 
 /** Live members, in whatever pod, that run something else than `doc`. */
-export function membersBehind(scene: Scene, doc: RoutingDocument): readonly MemberObservation[] {
+function membersBehind(scene: Scene, doc: RoutingDocument): readonly MemberObservation[] {
   return scene.redis.members.filter(
     ({ lease }) => lease !== undefined && (lease.epoch !== doc.epoch || lease.hash !== doc.hash),
   )

@@ -58,12 +58,23 @@ export function publish(scene: Scene, status: Status, publication: Publication):
       failures: 0,
       ...(carried === true || (back && check.outcome !== 'Pass') ? { carried: true } : {}),
     })),
-    history: [
-      ...(status.history ?? []),
-      { time: at, from: text(from), to: stateText(state), epoch, reason: cut(reason, 256) },
-    ].slice(-HISTORY),
+    history: withTransition(status.history, {
+      time: at,
+      from: text(from),
+      to: stateText(state),
+      epoch,
+      reason: cut(reason, 256),
+    }),
   }
   return withSoak(put, inLegacy ? {} : { ...soak, countedThrough: scene.now })
+}
+
+/** The history with one more transition; only the last ones are kept. */
+export function withTransition(
+  history: Status['history'],
+  transition: NonNullable<Status['history']>[number],
+): Status['history'] {
+  return [...(history ?? []), transition].slice(-HISTORY)
 }
 
 /** Epoch 1 routes as an application without Keyshift does. */

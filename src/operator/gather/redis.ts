@@ -82,7 +82,7 @@ export function parseWork(jobName: string, fields: Partial<Record<string, string
   }
 }
 
-export function parseRecord(record: RecordFields): RecordObservation {
+function parseRecord(record: RecordFields): RecordObservation {
   const kept = parseKept(record.account)
   return {
     cluster: record.cluster,

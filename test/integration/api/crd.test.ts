@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parse, stringify } from 'yaml'
 import { type ControlPlane, startControlPlane } from '../../../hack/local/control-plane.ts'
 import { CommandError } from '../../../hack/system/run.ts'
+import { installCrd } from '../kube/control-plane.ts'
 
 type Json = Record<string, unknown>
 const CRD = join(import.meta.dirname, '../../../crds/keyshift.dev_jobkeymigrations.yaml')
@@ -13,13 +14,7 @@ let plane: ControlPlane
 
 beforeAll(async () => {
   plane = await startControlPlane({ dir })
-  await plane.kubectl(['apply', '--server-side', '-f', CRD])
-  await plane.kubectl(['wait', '--for=condition=Established', 'crd/jobkeymigrations.keyshift.dev', '--timeout=20s'])
-  for (let tries = 0; tries < 50; tries += 1) {
-    if ((await plane.kubectl(['api-resources', '--api-group=keyshift.dev', '-o', 'name'])).includes('jobkeymigrations'))
-      return
-  }
-  throw new Error('the API server does not serve jobkeymigrations')
+  await installCrd(plane, readFileSync(CRD, 'utf8'))
 }, 120_000)
 
 afterAll(async () => {

@@ -1,9 +1,9 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { crdYaml } from '../../../hack/generate/crd.ts'
 import { type ControlPlane, startControlPlane } from '../../../hack/local/control-plane.ts'
 import { REASONS, type Reason } from '../../../src/api/reasons.ts'
+import { installCrd } from '../kube/control-plane.ts'
 import { CASES } from '../../unit/decision/reason-cases.ts'
 import { specOf } from '../../unit/decision/builders.ts'
 
@@ -16,8 +16,7 @@ let described: ReadonlyMap<string, readonly string[]>
 /** One resource for each reason, with the status that the decision gives it, as kubectl prints them. */
 beforeAll(async () => {
   plane = await startControlPlane({ dir })
-  await plane.kubectl(['apply', '--server-side', '-f', '-'], { input: crdYaml() })
-  await plane.kubectl(['wait', '--for=condition=Established', 'crd/jobkeymigrations.keyshift.dev', '--timeout=20s'])
+  await installCrd(plane)
   const items = names.map((reason) => ({
     apiVersion: 'keyshift.dev/v1alpha1',
     kind: 'JobKeyMigration',

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { crdYaml } from '../../../hack/generate/crd.ts'
 import { startControlPlane } from '../../../hack/local/control-plane.ts'
 import type { ControlPlane } from '../../../hack/local/control-plane.ts'
 import { startChild } from '../../../hack/system/child.ts'
@@ -40,6 +41,23 @@ export async function startTestCluster(): Promise<TestCluster> {
 /** Waits, without a limit of its own: jest's ends a test that waits for ever. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 50))
+}
+
+/**
+ * Installs the CRD and waits until its resources are served and kubectl knows of them. `kubectl wait` gives up at once on a
+ * CRD that has no conditions yet.
+ */
+export async function installCrd({ kubectl }: Pick<ControlPlane, 'kubectl'>, yaml = crdYaml()): Promise<void> {
+  await kubectl(['apply', '--server-side', '-f', '-'], { input: yaml })
+  const served = ['get', '--raw', '/apis/keyshift.dev/v1alpha1/jobkeymigrations']
+  await until(() =>
+    kubectl(served).then(
+      () => true,
+      () => false,
+    ),
+  )
+  const known = ['api-resources', '--api-group=keyshift.dev', '-o', 'name']
+  await until(async () => (await kubectl(known)).includes('jobkeymigrations'))
 }
 
 /** Kills the API server; the returned function starts it again on the same port with the same data. */

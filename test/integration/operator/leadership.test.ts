@@ -8,7 +8,7 @@ import {
   startOperatorProcess,
   type OperatorProcess,
 } from './operator-process.ts'
-import { App, startWorld, START_LIMIT_MS, until, type World } from './world.ts'
+import { App, passesIn, startWorld, START_LIMIT_MS, until, type World } from './world.ts'
 
 jest.setTimeout(180_000)
 
@@ -61,6 +61,18 @@ async function startReplica(namespace: string): Promise<Replica> {
 
 const leads = ({ process }: Replica): boolean => process.lines().some(({ message }) => message === 'leading')
 
+/** An application whose epoch 1 is out, the leader that published it, and another replica that is ready to follow it. */
+async function startPair(namespace: string): Promise<{ app: App; first: Replica; second: Replica }> {
+  const app = await App.create(world, namespace)
+  const first = await startReplica(namespace)
+  await until(() => leads(first))
+  await app.apply(app.spec())
+  await until(async () => (await app.document())?.epoch === 1)
+  const second = await startReplica(namespace)
+  await until(async () => (await probe(`${second.process.url}/readyz`)) === 200)
+  return { app, first, second }
+}
+
 /** The way to the API server is shut: what is open is cut, what is new refused. */
 function block({ proxy }: Replica, on: boolean): void {
   proxy.refuse(on)
@@ -69,10 +81,7 @@ function block({ proxy }: Replica, on: boolean): void {
 
 /** The version of the resource that the leader has looked at and left as it was. */
 async function atRest(app: App, { process }: Replica): Promise<string> {
-  const passes = async (): Promise<number> => {
-    const text = await (await fetch(`${process.url}/metrics`)).text()
-    return Number(/^keyshift_reconcile_seconds_count\{result="ok"\} (\d+)$/m.exec(text)?.[1] ?? 0)
-  }
+  const passes = async (): Promise<number> => passesIn(await (await fetch(`${process.url}/metrics`)).text())
   const ref = { namespace: app.namespace, name: 'jobs' }
   for (let look = 0; ; look += 1) {
     const before = await passes()
@@ -84,13 +93,7 @@ async function atRest(app: App, { process }: Replica): Promise<string> {
 }
 
 scenario('O3: a leader cut off from the API server ends, the other one leads and goes on with the canary', async () => {
-  const app = await App.create(world, 'cut-off')
-  const first = await startReplica('cut-off')
-  await until(() => leads(first))
-  await app.apply(app.spec())
-  await until(async () => (await app.document())?.epoch === 1)
-  const second = await startReplica('cut-off')
-  await until(async () => (await probe(`${second.process.url}/readyz`)) === 200)
+  const { app, first, second } = await startPair('cut-off')
   expect(leads(second)).toBe(false)
 
   block(first, true)
@@ -110,19 +113,13 @@ scenario('O3: a leader cut off from the API server ends, the other one leads and
 })
 
 scenario('O3: both cut off, both go on by themselves once the way is open; the one that led has ended', async () => {
-  const app = await App.create(world, 'both')
-  const replicas = [await startReplica('both')]
-  await until(() => leads(replicas[0] as Replica))
-  replicas.push(await startReplica('both'))
-  await app.apply(app.spec())
-  await until(async () => (await app.document())?.epoch === 1)
-  for (const replica of replicas) block(replica, true)
-  const [first, second] = replicas as [Replica, Replica]
+  const { app, first, second } = await startPair('both')
+  for (const replica of [first, second]) block(replica, true)
   expect(await first.process.exit).toBe(1)
   // It competes in vain, which no new process would do better.
   expect(second.process.code()).toBeUndefined()
   expect(await probe(`${second.process.url}/healthz`)).toBe(200)
-  for (const replica of replicas) block(replica, false)
+  for (const replica of [first, second]) block(replica, false)
   await first.restart()
   await until(() => leads(first) || leads(second))
   await app.apply(app.spec({ paused: true }))
@@ -131,13 +128,7 @@ scenario('O3: both cut off, both go on by themselves once the way is open; the o
 })
 
 scenario('a leader that was stopped while another took over writes nothing when it wakes, and ends', async () => {
-  const app = await App.create(world, 'frozen')
-  const first = await startReplica('frozen')
-  await until(() => leads(first))
-  await app.apply(app.spec())
-  await until(async () => (await app.document())?.epoch === 1)
-  const second = await startReplica('frozen')
-  await until(async () => (await probe(`${second.process.url}/readyz`)) === 200)
+  const { app, first, second } = await startPair('frozen')
   first.process.child.kill('SIGSTOP')
   // Work for the one that sleeps, done by the other before it wakes.
   await app.apply(app.spec({ paused: true }))

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { Registry } from 'prom-client'
-import { crdYaml } from '../../../hack/generate/crd.ts'
 import { startRedis, type LocalRedis } from '../../../hack/local/redis.ts'
 import type { JobKeyMigration } from '../../../src/api/resource.ts'
 import type { SpecInput } from '../../../src/api/schema.ts'
@@ -22,7 +21,7 @@ import { parseDocument, ROUTING_FILE, type RoutingDocument } from '../../../src/
 import { controlPrefix } from '../../../src/protocol/templates.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { record, type Recorder } from './recorder.ts'
-import { startTestCluster, until, type TestCluster } from '../kube/control-plane.ts'
+import { installCrd, startTestCluster, type TestCluster } from '../kube/control-plane.ts'
 
 export { START_LIMIT_MS, until } from '../kube/control-plane.ts'
 
@@ -41,14 +40,7 @@ export interface World {
 export async function startWorld(): Promise<World> {
   const dir = mkdtempSync(join(tmpdir(), 'keyshift-operator-'))
   const [cluster, redisServer] = await Promise.all([startTestCluster(), startRedis({ dir: join(dir, 'redis') })])
-  await cluster.kubectl(['apply', '--server-side', '-f', '-'], { input: crdYaml() })
-  // `kubectl wait` gives up at once on a CRD that has no conditions yet.
-  await until(() =>
-    cluster.client.list(MIGRATIONS, { namespace: 'default' }).then(
-      () => true,
-      (error: unknown) => !isNotFound(error),
-    ),
-  )
+  await installCrd(cluster)
   const redis = new Redis({ host: '127.0.0.1', port: redisServer.port, connectionName: 'keyshift-operator' })
   return {
     cluster,
@@ -110,14 +102,18 @@ export function runOperator(
     requests,
     registry,
     async passes() {
-      const text = await registry.metrics()
-      return Number(/^keyshift_reconcile_seconds_count\{result="ok"\} (\d+)$/m.exec(text)?.[1] ?? 0)
+      return passesIn(await registry.metrics())
     },
     async stop() {
       stop.abort()
       await running
     },
   }
+}
+
+/** Passes that ended well, as the operator's metrics page says. */
+export function passesIn(page: string): number {
+  return Number(/^keyshift_reconcile_seconds_count\{result="ok"\} (\d+)$/m.exec(page)?.[1] ?? 0)
 }
 
 function collect(lines: string[]): Logger {
