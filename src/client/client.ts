@@ -120,8 +120,9 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
 
   state(): ClientState {
     const { blocked } = this.#readiness
-    const connected = this.#connection.state === 'ready'
-    const lost = this.#connection.lastError?.message ?? 'connecting to Redis'
+    const { state, lastError } = this.#connection
+    const connected = state === 'ready' && lastError === undefined
+    const lost = lastError?.message ?? 'connecting to Redis'
     const reason = blocked?.reason ?? (connected ? undefined : 'CONNECTING')
     return {
       ready: reason === undefined,

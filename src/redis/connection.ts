@@ -77,9 +77,10 @@ export class Connection {
     return this.#generation
   }
 
-  /** Why the last connection or attempt ended; undefined once connected. */
+  /** Why the last connection or attempt ended, or why this one is no good; undefined while all is well. */
   get lastError(): Error | undefined {
-    return this.#state === 'ready' ? undefined : this.#lastError
+    if (this.#state !== 'ready') return this.#lastError
+    return (this.#line?.silentMs ?? 0) < this.#silentMs ? undefined : this.#silence()
   }
 
   /** Starts connecting and keeps at it until `close`; calls do it by themselves. */
@@ -224,6 +225,10 @@ export class Connection {
     }
   }
 
+  #silence(): Error {
+    return new Error(`no reply from Redis for ${this.#silentMs} ms`)
+  }
+
   #lines(): readonly Line[] {
     return [this.#line, this.#suspect, ...this.#retired].filter((line) => line !== undefined)
   }
@@ -232,7 +237,7 @@ export class Connection {
   #doubt(line: Line): void {
     this.#line = undefined
     this.#suspect = line
-    this.#lastError = new Error(`no reply from Redis for ${this.#silentMs} ms`)
+    this.#lastError = this.#silence()
     line.whenHeard(() => {
       if (line !== this.#suspect || this.#line !== undefined) return
       this.#suspect = undefined

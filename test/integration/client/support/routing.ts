@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeDocument, renderDocument, ROUTING_FILE, type RoutingDocument } from '../../../../src/protocol/document.ts'
@@ -31,11 +31,12 @@ export class MountedDir {
   /** Puts a text (undefined: no file) in place of what is there, as one swap. */
   swap(text: string | undefined): void {
     const folder = `..${(this.#swaps += 1)}`
-    mkdirSync(join(this.path, folder))
+    mkdirSync(join(this.path, folder), { recursive: true })
     if (text !== undefined) writeFileSync(join(this.path, folder, ROUTING_FILE), text)
     symlinkSync(folder, join(this.path, '..data_tmp'))
     renameSync(join(this.path, '..data_tmp'), join(this.path, '..data'))
-    if (this.#swaps === 1) symlinkSync(join('..data', ROUTING_FILE), join(this.path, ROUTING_FILE))
+    const link = join(this.path, ROUTING_FILE)
+    if (lstatSync(link, { throwIfNoEntry: false }) === undefined) symlinkSync(join('..data', ROUTING_FILE), link)
   }
 
   publish(doc: RoutingDocument): void {
