@@ -18,7 +18,9 @@ import { Routing } from './routing.ts'
 import type { ClientOptions, ClientState, Encoding, KeyshiftClient } from './types.ts'
 
 const READY_MS = 10_000
-const CLOSE_MS = 3000
+/** What is in flight may take up to 3 s of the 5 s. */
+const CLOSE_MS = 5000
+const DRAIN_MS = 3000
 const DEPTH_MS = 5000
 
 /**
@@ -170,8 +172,9 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
   async #close(): Promise<void> {
     this.#readiness.block('CLOSED', 'the client was closed')
     this.#source?.close()
-    await this.#inflight.idle(CLOSE_MS)
-    await this.#membership.close(CLOSE_MS)
+    const end = performance.now() + CLOSE_MS
+    await this.#inflight.idle(DRAIN_MS)
+    await this.#membership.close(end - performance.now())
     await this.#connection.close()
   }
 

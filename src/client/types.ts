@@ -213,6 +213,6 @@ export interface KeyshiftClient<E extends Encoding> {
   state(): ClientState
   forWorkspace(workspaceId: string): JobStore<E>
   queue(key: string): Queue<E>
-  /** Refuses new operations, waits for those in flight, ends the lease and the connection. Idempotent. */
+  /** Refuses new operations, waits for those in flight, ends the lease and the connection, within 5 s. Idempotent. */
   close(): Promise<void>
 }

@@ -73,6 +73,8 @@ describe.each(MAJORS)('over $major', ({ Redis }) => {
     await store.mutate('j1', [['HINCRBY', 'n', 0]])
     return { proxy, client, store }
   }
+  const startAnother = (port: number) =>
+    world.client('hash', { redis: { address: `redis://127.0.0.1:${port}/0`, Redis } }).ready()
   const n = async (): Promise<number> => {
     const { legacy, target } = await world.pair('w1', 'j1')
     expect(target).toEqual(legacy)
@@ -152,6 +154,20 @@ describe.each(MAJORS)('over $major', ({ Redis }) => {
     expect(await other.update('j1', { n: '2' })).toBe(true)
     proxy.refuse(false)
     expect((await store.get('j1'))?.value).toMatchObject({ n: '2' })
+    expect(await n()).toBe(2)
+  })
+
+  test('K2 what was held back on the way is not done after its own error', async () => {
+    const { proxy, client, store } = await proxied()
+    proxy.holdRequests()
+    expect(await outcomeOf(store.update('j1', { n: '1' }, { deadlineMs: 100 }))).toBe('unknown')
+    const other = world.client('hash').forWorkspace('w1')
+    expect(await other.update('j1', { n: '2' })).toBe(true)
+    proxy.release()
+    // By the time another socket answers, what the first one left behind has been passed on.
+    await client.ready()
+    expect((await store.get('j1'))?.value).toMatchObject({ n: '2' })
+    await startAnother(proxy.port)
     expect(await n()).toBe(2)
   })
 

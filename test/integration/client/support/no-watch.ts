@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 
 /** As where the limit of inotify instances is reached. */
-fs.watch = (() => {
+fs.watch = () => {
   throw Object.assign(new Error('EMFILE: too many open files, watch'), { code: 'EMFILE' })
-})
+}
 syncBuiltinESMExports()
