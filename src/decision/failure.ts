@@ -36,6 +36,8 @@ export function latch(scene: Scene, status: Status, state: RoutingState, failure
   const held = status.failed
   // On its way to where an earlier failure sent it, or held there by that failure.
   if (held !== undefined && (held.phase === state.phase || held.destination !== state.phase)) return undefined
+  // A pod that is still there has sent the walk back already: once, as a check does that goes on failing.
+  if (held?.reason === 'UnawarePod' && failure.reason === 'UnawarePod') return undefined
   const destination = failureDestination(state.phase, spec.slo.onFailure, failure.reason)
   if (failure.reason === 'CheckFailed' && goesBackAnyway(scene, status, state, destination)) return undefined
   return {

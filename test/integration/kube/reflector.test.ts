@@ -1,11 +1,16 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { jest } from '@jest/globals'
-import type { KubeClient } from '../../../src/kube/client.ts'
+import { parse } from 'yaml'
+import { createKubeClient, type KubeClient } from '../../../src/kube/client.ts'
+import { connect } from '../../../src/kube/connection.ts'
 import { isGone } from '../../../src/kube/errors.ts'
 import { Reflector } from '../../../src/kube/reflector.ts'
 import type { ReflectorOptions } from '../../../src/kube/reflector.ts'
 import { CONFIG_MAPS } from '../../../src/kube/resources.ts'
 import type { ConfigMap } from '../../../src/kube/types.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
+import { startProxy } from '../redis/support/proxy.ts'
 import { START_LIMIT_MS, killApiServer, startTestCluster, until } from './control-plane.ts'
 import type { TestCluster } from './control-plane.ts'
 
@@ -45,7 +50,7 @@ const object = (name: string, v: string, labels: Record<string, string> = {}): C
 })
 const ref = (name: string) => ({ namespace: 'default', name })
 
-describe('Reflector on a real API server', () => {
+describe('Reflector on a real API server (O1)', () => {
   it('sees what was there, what comes, what changes and what goes', async () => {
     const { client } = cluster
     await client.create(CONFIG_MAPS, object('early', '1', { seen: 'yes' }))
@@ -88,6 +93,62 @@ describe('Reflector on a real API server', () => {
     expect(errors).toEqual([])
   })
 
+  it('sees each change through a proxy that cuts every connection and then drops what passes, with one watch at a time', async () => {
+    const proxy = await startProxy(Number(new URL(serverOf(cluster)).port))
+    const through = connect({ from: 'file', path: kubeconfigThrough(cluster, proxy.port) }, 'keyshift-integration')
+    let open = 0
+    let most = 0
+    const client = createKubeClient(through)
+    const counting: Pick<KubeClient, 'list' | 'watch'> = {
+      list: client.list,
+      async *watch(...args) {
+        open += 1
+        most = Math.max(most, open)
+        try {
+          yield* client.watch(...args)
+        } finally {
+          open -= 1
+        }
+      },
+    }
+    try {
+      const { reflector, changes, errors } = start({
+        client: counting,
+        labelSelector: 'cut=yes',
+        watchTimeoutSeconds: 2,
+        backoff: { initialMs: 100, maxMs: 500, factor: 2, jitter: 0 },
+      })
+      await reflector.synced
+      for (let v = 1; v <= 3; v++) {
+        proxy.cut()
+        await cluster.client.apply(CONFIG_MAPS, object('cut', String(v), { cut: 'yes' }), {
+          fieldManager: 't',
+          force: true,
+        })
+        await until(() => changes.length === v)
+      }
+      expect(errors.length).toBeLessThan(10)
+      // From here on nothing that the server says arrives, and no connection is closed either.
+      proxy.holdReplies()
+      await cluster.client.mergePatch(CONFIG_MAPS, ref('cut'), { data: { v: '4' } })
+      const before = errors.length
+      await until(() => errors.length > before)
+      expect(changes).toHaveLength(3)
+      proxy.cut()
+      proxy.release()
+      await until(() => changes.length === 4)
+      expect(changes.at(-1)).toBe('default/cut 3 4')
+      expect(most).toBe(1)
+    } finally {
+      for (const { stop, run } of running.splice(0)) {
+        stop.abort()
+        await run
+      }
+      through.close()
+      await proxy.close()
+    }
+  })
+
   it('comes back after the API server was killed, and sees what happens then', async () => {
     const { reflector, changes, errors } = start({ labelSelector: 'restart=yes' })
     await reflector.synced
@@ -113,6 +174,20 @@ describe('Reflector on a real API server', () => {
     }
   })
 })
+
+function serverOf({ kubeconfigPath }: TestCluster): string {
+  const config = parse(readFileSync(kubeconfigPath, 'utf8')) as { clusters: { cluster: { server: string } }[] }
+  return config.clusters[0]?.cluster.server ?? ''
+}
+
+/** The kubeconfig of the cluster, with the proxy's port on loopback in place of the server's. */
+function kubeconfigThrough(cluster: TestCluster, port: number): string {
+  const server = serverOf(cluster)
+  const path = join(cluster.dir, 'proxied.kubeconfig')
+  const text = readFileSync(cluster.kubeconfigPath, 'utf8')
+  writeFileSync(path, text.replaceAll(server, server.replace(/:\d+$/, `:${port}`)), { mode: 0o600 })
+  return path
+}
 
 /** The restarted server has no history from before: a watch from version 1 is refused by a real 410. */
 async function seesDeletionsThrough410(): Promise<void> {

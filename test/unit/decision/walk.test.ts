@@ -617,6 +617,21 @@ describe('a pod without the client', () => {
     expect(again.status.failed).toEqual(back.status.failed)
   })
 
+  test('that is still there where it sent the walk does not send it further', () => {
+    const reads: Status = { ...statusAt('ReadRouting', { percent: 50 }), fence: 5 }
+    const { status } = run(reads, seen(reads), { spec })
+    const settled = run(status, worldOf(status, seen(status)), { spec })
+    expect(settled.status.failed).toMatchObject({ phase: 'ReadRouting', destination: 'DualWrite' })
+    expect(settled.status.phase).toBe('DualWrite')
+    expect(conditionText(settled, 'Stalled')).toBe('True UnawarePod')
+    // Answered while it is there, it fails the phase that it is in.
+    const answered = run(settled.status, worldOf(settled.status, seen(settled.status)), {
+      spec,
+      annotations: { 'keyshift.dev/retry': '1' },
+    })
+    expect(answered.status.failed).toMatchObject({ phase: 'DualWrite', destination: 'Legacy' })
+  })
+
   test('with onFailure Pause holds, and goes on being Stalled', () => {
     const pause = specOf({ targetPhase: 'BackfillVerify', slo: { ...spec.slo, onFailure: 'Pause' } })
     const reads: Status = { ...statusAt('ReadRouting', { percent: 50 }), fence: 5 }
