@@ -1,5 +1,6 @@
 import { badInput } from './bad-input.ts'
 import { demoShort } from './demo-short.ts'
+import { podClasses } from './pods.ts'
 import { smallApp } from './small-app.ts'
 import { asRoot, makeStand, type Stand } from './support.ts'
 import { tutorial } from './tutorial.ts'
@@ -20,4 +21,5 @@ asRoot(() => {
   smallApp(() => stand)
   tutorial(() => stand)
   badInput(() => stand)
+  podClasses(() => stand)
 })
