@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type { CallOptions, Connection } from '../redis/connection.ts'
 import { KeyshiftError, NotReady, Refused, StaleEpoch, UnknownOutcome } from '../redis/errors.ts'
+import { spareMs } from '../redis/line.ts'
 import { text, type Answer } from '../redis/scripts.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Inflight } from './inflight.ts'
@@ -12,8 +13,6 @@ import type { OperationOptions } from './types.ts'
 /** Refusals that pass when the connection finds the primary again, or the server is less busy. */
 const PASSING = new Set(['READONLY', 'LOADING', 'MASTERDOWN', 'BUSY', 'NOAUTH'])
 const MAX_PAUSE_MS = 500
-/** A write is not tried again with less than this left, ms: its deadline would end the socket of other calls. */
-const LAST_TRY_MS = 50
 
 export interface Operation {
   readonly name: string
@@ -95,16 +94,17 @@ export class Engine {
     past: { unknown?: UnknownOutcome },
   ) {
     let pauseMs = 20
+    const spare = op.read ? 0 : spareMs(deadlineMs)
     for (;;) {
       aborted(signal)
       const routing = await this.#readiness.routing(end, signal)
       const left = end - performance.now()
-      if (left <= 0) throw new NotReady(`nothing was sent within ${deadlineMs} ms`)
+      if (left <= spare) throw new NotReady(`nothing was sent within ${deadlineMs} ms`)
       // Followed while this waited its turn: a member that has told of the newer epoch begins nothing under the older one.
       if (this.#readiness.current !== routing || this.#readiness.blocked !== undefined) continue
       let error: KeyshiftError
       try {
-        const answer = await this.#attempt(op, routing, left, signal)
+        const answer = await this.#attempt(op, routing, { deadlineMs: left, spareMs: spare, read: op.read }, signal)
         if (answer.status === 'NOPERM')
           throw new Refused('NOPERM', `the Redis user of this client lacks the right to run ${text(answer.rest[0])}`)
         if (answer.status !== 'STALE_EPOCH' && answer.status !== 'NO_FENCE') return { answer, routing }
@@ -123,17 +123,17 @@ export class Engine {
         error = thrown
         if (thrown instanceof UnknownOutcome && !op.read) past.unknown = thrown
       }
-      if (performance.now() + pauseMs + (op.read ? 0 : LAST_TRY_MS) >= end) throw error
+      if (performance.now() + pauseMs + spare >= end) throw error
       await pause(pauseMs * (0.5 + Math.random() / 2), signal)
       pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * 2)
     }
   }
 
   // In flight until its script has settled, also where the caller has turned away.
-  #attempt(op: Operation, routing: Routing, left: number, signal: AbortSignal | undefined): Promise<Answer> {
+  #attempt(op: Operation, routing: Routing, options: CallOptions, signal: AbortSignal | undefined): Promise<Answer> {
     const done = this.#inflight.begin(routing.epoch)
     this.#metrics.operation(routing.name, op.name)
-    const sent = (async () => op.send(routing, this.#connection, { deadlineMs: left, read: op.read }))().finally(done)
+    const sent = (async () => op.send(routing, this.#connection, options))().finally(done)
     return op.read && signal !== undefined ? orAborted(sent, signal) : sent
   }
 }

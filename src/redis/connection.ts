@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { Redis as DefaultRedis } from 'ioredis'
 import { formatRedisAddress, type RedisAddress } from './address.ts'
 import { NotReady, Refused } from './errors.ts'
-import { Line } from './line.ts'
+import { Line, spareMs as spareOf } from './line.ts'
 import { SCRIPTS, type ScriptName } from './scripts.generated.ts'
 import { openSession, type Credentials, type RedisArg, type RedisConstructor } from './session.ts'
 
@@ -32,6 +32,8 @@ export interface CallOptions {
   readonly buffers?: boolean | undefined
   /** It changes nothing, so that its deadline ends this call alone. */
   readonly read?: boolean | undefined
+  /** A write is not sent with less than this left, ms. Default: `spareMs` of its deadline. */
+  readonly spareMs?: number | undefined
 }
 
 export type ConnectionState = 'idle' | 'connecting' | 'ready' | 'waiting' | 'closed'
@@ -185,11 +187,11 @@ export class Connection {
   async #send(
     args: readonly [string, ...RedisArg[]],
     end: number,
-    { deadlineMs, buffers = false, read = false }: CallOptions,
+    { deadlineMs, buffers = false, read = false, spareMs = spareOf(deadlineMs) }: CallOptions,
     inScript: boolean,
   ): Promise<unknown> {
     const line = await this.#ready(end, read)
-    return line.send({ args, end, deadlineMs, buffers, read, inScript })
+    return line.send({ args, end, deadlineMs, buffers, read, spareMs, inScript })
   }
 
   async #attempt(): Promise<void> {

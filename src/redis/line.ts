@@ -9,6 +9,8 @@ export interface LineCall {
   readonly deadlineMs: number
   readonly buffers: boolean
   readonly read: boolean
+  /** See `CallOptions`. */
+  readonly spareMs: number
   readonly inScript: boolean
 }
 
@@ -17,8 +19,8 @@ interface Pending {
   readonly settle: (error: KeyshiftError) => void
 }
 
-/** A write that waited is not sent with less than this left, ms (or a tenth of its deadline): it would only end the socket. */
-const LAST_SEND_MS = 50
+/** A write that waited is not sent with less than this left of its deadline, ms: it would only end the socket. */
+export const spareMs = (deadlineMs: number): number => Math.min(50, deadlineMs / 10)
 
 /** The server is no primary any more, or knows us no longer: the primary must be looked for again. */
 const LOOK_AGAIN = ['READONLY', 'NOAUTH', 'MASTERDOWN']
@@ -52,7 +54,7 @@ export class Line {
   /** @throws Refused, NotReady, UnknownOutcome */
   send(call: LineCall): Promise<unknown> {
     const left = call.end - performance.now()
-    if (left <= (call.read ? 0 : Math.min(LAST_SEND_MS, call.deadlineMs / 10)))
+    if (left <= (call.read ? 0 : call.spareMs))
       return Promise.reject(new NotReady('the deadline passed before anything was sent'))
     return new Promise((resolve, reject) => {
       let settled = false

@@ -1,5 +1,5 @@
-import { expect, test } from '@jest/globals'
-import { Engine } from '../../../src/client/engine.ts'
+import { describe, expect, test } from '@jest/globals'
+import { Engine, type Operation } from '../../../src/client/engine.ts'
 import { Inflight } from '../../../src/client/inflight.ts'
 import { makeMetrics } from '../../../src/client/metrics.ts'
 import { Readiness } from '../../../src/client/readiness.ts'
@@ -7,7 +7,7 @@ import { Routing } from '../../../src/client/routing.ts'
 import { makeDocument } from '../../../src/protocol/document.ts'
 import { routingState } from '../../../src/protocol/phases.ts'
 import { parseTemplates } from '../../../src/protocol/templates.ts'
-import { Connection, parseRedisAddress } from '../../../src/redis/connection.ts'
+import { Connection, parseRedisAddress, type CallOptions } from '../../../src/redis/connection.ts'
 import { NotReady, Refused, UnknownOutcome } from '../../../src/redis/errors.ts'
 
 const [legacy, target] = ['ai:job:{job_id}', 'ai:job:{workspace_id}:{job_id}']
@@ -74,4 +74,36 @@ test.each<[string, (abort: AbortController) => Error]>([
   )
   await expect(run).rejects.toMatchObject({ code: 'UNKNOWN_OUTCOME', message: 'cut' })
   expect(tries).toBeGreaterThan(1)
+})
+
+describe('a write with almost nothing left of its deadline would only end the socket of others:', () => {
+  const write = (sent: CallOptions[]): Operation => ({
+    name: 'update',
+    workspaceId: 'w1',
+    read: false,
+    send: async (_routing, _connection, options) => {
+      sent.push(options)
+      return { status: 'OK', rest: [] }
+    },
+  })
+
+  test('it is not sent', async () => {
+    const { engine, readiness } = makeEngine()
+    const sent: CallOptions[] = []
+    readiness.block('CONNECTING', 'for a while')
+    const run = engine.run(write(sent), { deadlineMs: 500 })
+    setTimeout(() => readiness.unblock(), 460)
+    await expect(run).rejects.toBeInstanceOf(NotReady)
+    expect(sent).toEqual([])
+  })
+
+  test('the connection holds it back as well, by the deadline of the whole operation', async () => {
+    const { engine, readiness } = makeEngine()
+    const sent: CallOptions[] = []
+    readiness.block('CONNECTING', 'for a while')
+    const run = engine.run(write(sent), { deadlineMs: 400 })
+    setTimeout(() => readiness.unblock(), 100)
+    await run
+    expect(sent).toMatchObject([{ spareMs: 40, read: false }])
+  })
 })
