@@ -1,5 +1,7 @@
 import { jest } from '@jest/globals'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createServer } from 'node:net'
 import { Registry } from 'prom-client'
@@ -60,6 +62,35 @@ test('a failure is noted in Redis, in the termination message and in the log', a
   expect(worker.termination()).toBe(message)
   expect(stdout).toContain(message)
   expect(await world.fields('backfill-1')).toMatchObject({ state: 'failed', error: message, kind: 'backfill' })
+})
+
+test('[O15] with stdout a full pipe a worker that fails at once ends with its code, its message and its last line', async () => {
+  await world.record('DualWrite', 5, 4)
+  const terminationLog = join(world.dir, 'termination-full')
+  writeFileSync(terminationLog, '')
+  const program = join(import.meta.dirname, '../../../src/worker/main.ts')
+  // The pipe is filled to the brim, then the worker takes the place of the shell.
+  const fill = "dd if=/dev/zero bs=65536 count=1 2>/dev/null | tr '\\0' '\\n'"
+  const child = spawn('/bin/sh', ['-c', `${fill}; exec "${process.execPath}" "${program}"`], {
+    env: {
+      PATH: process.env['PATH'],
+      KEYSHIFT_WORK: JSON.stringify(world.spec('backfill')),
+      KEYSHIFT_TERMINATION_LOG: terminationLog,
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  child.stdout.pause()
+  const closed = once(child, 'close')
+  const message = 'backfill is not allowed in phase DualWrite'
+  await until('the termination message', () => Promise.resolve(readFileSync(terminationLog, 'utf8') === message))
+  expect(child.exitCode).toBeNull()
+  let stdout = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+  child.stdout.resume()
+  expect(await closed).toEqual([1, null])
+  expect(stdout.length).toBeGreaterThan(65_536)
+  expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({ level: 'error', message: 'failed' })
+  expect(await world.fields('backfill-1')).toMatchObject({ state: 'failed', error: message })
 })
 
 test('SIGTERM ends after the batch with 143, and the next run goes on from there', async () => {
