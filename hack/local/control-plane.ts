@@ -23,16 +23,26 @@ export type ControlPlane = {
  * etcd and an API server on 127.0.0.1, without root, which end with this process. Nothing else runs: no controller makes
  * Pods, deletes namespaces or collects garbage.
  */
-export async function startControlPlane(options: { dir: string; log?: Log }): Promise<ControlPlane> {
+export async function startControlPlane(options: {
+  dir: string
+  log?: Log
+  /** Further flags of the API server. */
+  apiServerArgs?: readonly string[]
+}): Promise<ControlPlane> {
   const { kube } = await ensureBinaries(['kube'], options.log ?? silent)
   return withPorts(3, ([client, peer, secure]) =>
-    start(options.dir, kube, { client: client as number, peer: peer as number, secure: secure as number }),
+    start(
+      options.dir,
+      kube,
+      { client: client as number, peer: peer as number, secure: secure as number },
+      options.apiServerArgs ?? [],
+    ),
   )
 }
 
 type Ports = { client: number; peer: number; secure: number }
 
-async function start(dir: string, kube: string, ports: Ports): Promise<ControlPlane> {
+async function start(dir: string, kube: string, ports: Ports, more: readonly string[]): Promise<ControlPlane> {
   const pki = join(dir, `pki-${ports.secure}`) // A second try after a taken port begins anew.
   mkdirSync(pki, { recursive: true })
   const etcd = startEtcd(dir, ports)
@@ -49,7 +59,7 @@ async function start(dir: string, kube: string, ports: Ports): Promise<ControlPl
       authority.issue({ name: 'admin', commonName: 'admin', organization: 'system:masters' }),
     ])
     createSigningKey(pki)
-    const apiServer = startApiServer(dir, pki, kube, ports)
+    const apiServer = startApiServer(dir, pki, kube, ports, more)
     children.push(apiServer)
     const server = `https://127.0.0.1:${ports.secure}`
     const kubeconfigPath = join(dir, 'kubeconfig')
@@ -102,7 +112,7 @@ function startEtcd(dir: string, ports: Ports): Child {
   })
 }
 
-function startApiServer(dir: string, pki: string, kube: string, ports: Ports): Child {
+function startApiServer(dir: string, pki: string, kube: string, ports: Ports, more: readonly string[]): Child {
   return startChild({
     name: 'kube-apiserver',
     command: join(kube, 'kube-apiserver'),
@@ -123,6 +133,7 @@ function startApiServer(dir: string, pki: string, kube: string, ports: Ports): C
       // A loopback address cannot be the endpoint of the kubernetes Service, and nobody asks for it.
       '--endpoint-reconciler-type=none',
       '--allow-privileged=true',
+      ...more,
     ],
     logFile: join(dir, 'kube-apiserver.log'),
     diesWithParent: true,

@@ -21,9 +21,9 @@ export interface TestCluster extends ControlPlane {
 export const START_LIMIT_MS = 900_000
 
 /** A real API server of its own for one test file. */
-export async function startTestCluster(): Promise<TestCluster> {
+export async function startTestCluster(apiServerArgs: readonly string[] = []): Promise<TestCluster> {
   const dir = mkdtempSync(join(tmpdir(), 'keyshift-kube-'))
-  const plane = await startControlPlane({ dir })
+  const plane = await startControlPlane({ dir, apiServerArgs })
   const connection = connect({ from: 'file', path: plane.kubeconfigPath }, 'keyshift-integration')
   return {
     ...plane,

@@ -37,9 +37,12 @@ export interface World {
   stop(): Promise<void>
 }
 
-export async function startWorld(): Promise<World> {
+export async function startWorld(apiServerArgs: readonly string[] = []): Promise<World> {
   const dir = mkdtempSync(join(tmpdir(), 'keyshift-operator-'))
-  const [cluster, redisServer] = await Promise.all([startTestCluster(), startRedis({ dir: join(dir, 'redis') })])
+  const [cluster, redisServer] = await Promise.all([
+    startTestCluster(apiServerArgs),
+    startRedis({ dir: join(dir, 'redis') }),
+  ])
   await installCrd(cluster)
   const redis = new Redis({ host: '127.0.0.1', port: redisServer.port, connectionName: 'keyshift-operator' })
   return {

@@ -1,0 +1,341 @@
+import { jest } from '@jest/globals'
+import type { Child } from '../../../hack/system/child.ts'
+import { KubeError } from '../../../src/kube/errors.ts'
+import { JOBS, NAMESPACES, PODS } from '../../../src/kube/resources.ts'
+import type { Job, Pod } from '../../../src/kube/types.ts'
+import { MIGRATIONS } from '../../../src/operator/resources.ts'
+import type { Status } from '../../../src/api/status.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { Kubelet, mutate, MUTATING_POLICIES, startJobController } from './kubelet.ts'
+import { isWrite } from './recorder.ts'
+import { App, runOperator, startWorld, START_LIMIT_MS, until, type RunningOperator, type World } from './world.ts'
+
+jest.setTimeout(60_000)
+
+// The real Job controller makes the pods, the real garbage collector removes them, and policies of the API server change what
+// they are; the worker is the real program. Kubelet alone is played.
+let world: World
+let controllers: Child
+beforeAll(async () => {
+  world = await startWorld(MUTATING_POLICIES)
+  controllers = await startJobController(world.cluster)
+  const { cluster } = world
+  await Promise.all([
+    mutate(cluster, {
+      label: 'sidecar',
+      group: '',
+      plural: 'pods',
+      object: 'Object{spec: Object.spec{containers: [Object.spec.containers{name: "mesh", image: "mesh:1"}]}}',
+    }),
+    mutate(cluster, {
+      label: 'short-lived',
+      group: 'batch',
+      plural: 'jobs',
+      object: 'Object{spec: Object.spec{ttlSecondsAfterFinished: 1}}',
+    }),
+  ])
+}, START_LIMIT_MS)
+afterAll(async () => {
+  await controllers.stop(0)
+  await world.stop()
+})
+
+const stops: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop()
+})
+
+/** Time runs ahead by this: backoffs are not waited for. */
+let aheadMs = 0
+beforeEach(() => (aheadMs = 0))
+const clock = { ...systemClock, now: () => Date.now() + aheadMs }
+
+class Scene {
+  readonly app: App
+  readonly kubelet: Kubelet
+  constructor(app: App) {
+    this.app = app
+    this.kubelet = new Kubelet(app.client, app.namespace)
+    const stop = new AbortController()
+    const kubelet = this.kubelet.run(stop.signal)
+    stops.push(async () => {
+      stop.abort()
+      await kubelet
+    })
+  }
+
+  operator(lease = 'first'): RunningOperator {
+    const namespace = this.app.namespace
+    const running = runOperator(world, namespace, { clock, lease: { namespace, name: lease } })
+    stops.push(() => running.stop())
+    return running
+  }
+
+  /** The resource, and a client that follows it: nothing but its workers holds it up. */
+  async apply(maxKeysPerSecond = 20_000): Promise<void> {
+    const redis = { address: `redis://127.0.0.1:${world.redisServer.port}/0`, assume: { maxmemory: 1_000_000_000 } }
+    await this.app.apply(this.app.spec({ redis, worker: { maxKeysPerSecond } }))
+    const member = await this.app.join(await this.app.startPod())
+    const stop = new AbortController()
+    const following = member.follow(stop.signal)
+    stops.push(async () => {
+      stop.abort()
+      await following
+    })
+  }
+
+  async status(): Promise<Status> {
+    return (await this.app.resource()).status ?? {}
+  }
+
+  /** Waits for the preflight that is recorded, and gives its Job. */
+  async recorded(): Promise<string> {
+    await until(async () => (await this.status()).preflight !== undefined)
+    return (await this.status()).preflight?.job ?? ''
+  }
+
+  async state(): Promise<string | undefined> {
+    return (await this.status()).work?.['preflight']?.state
+  }
+
+  /** Lets the backoff of a lost attempt be over. */
+  async hurry(): Promise<void> {
+    aheadMs += 11_000
+    await this.poke()
+  }
+
+  async poke(): Promise<void> {
+    const annotations = { poked: String(aheadMs) }
+    await this.app.client.mergePatch(MIGRATIONS, this.#ref('jobs'), { metadata: { annotations } })
+  }
+
+  async delete(job: string): Promise<void> {
+    await this.app.client.delete(JOBS, this.#ref(job))
+  }
+
+  /** Sets the deadline of a Job, in seconds since it began. */
+  async endAfter(job: string, activeDeadlineSeconds: number): Promise<void> {
+    await this.app.client.mergePatch(JOBS, this.#ref(job), { spec: { activeDeadlineSeconds } })
+  }
+
+  async jobs(): Promise<string[]> {
+    const { items } = await this.app.client.list<Job>(JOBS, { namespace: this.app.namespace })
+    return items.map(({ metadata }) => metadata.name ?? '').sort()
+  }
+
+  /** Pods of workers. */
+  async pods(): Promise<readonly Pod[]> {
+    const { items } = await this.app.client.list<Pod>(PODS, { namespace: this.app.namespace })
+    return items.filter(({ metadata }) => metadata.ownerReferences?.some(({ kind }) => kind === 'Job'))
+  }
+
+  work(job: string): Promise<Record<string, string>> {
+    return world.redis.hgetall(this.app.keys.work(job))
+  }
+
+  #ref(name: string) {
+    return { namespace: this.app.namespace, name }
+  }
+}
+
+async function scene(name: string, label?: string, keys = 3): Promise<Scene> {
+  const app = await App.create(world, name)
+  if (label !== undefined)
+    await app.client.mergePatch(NAMESPACES, { name }, { metadata: { labels: { [label]: 'yes' } } })
+  const pipeline = world.redis.pipeline()
+  for (let i = 0; i < keys; i += 1) pipeline.hset(`${name}:job:j${i}`, { workspace_id: 'w1' })
+  await pipeline.exec()
+  return new Scene(app)
+}
+
+const HELD = { phase: 'Pending' } as const
+const FIRST = 'jobs-preflight-1'
+const SECOND = 'jobs-preflight-2'
+
+describe('O7: finished Jobs that live for one second, by a policy of the cluster', () => {
+  it('a recorded result is not run again', async () => {
+    const it = await scene('ttl-read', 'short-lived')
+    const running = it.operator()
+    await it.apply()
+    expect(await it.recorded()).toBe(FIRST)
+    await until(async () => (await it.jobs()).length === 0)
+    const passes = await running.passes()
+    for (let i = 1; i <= 3; i += 1) {
+      aheadMs += 1000
+      await it.poke()
+      await until(async () => (await running.passes()) >= passes + i)
+    }
+    expect(await it.jobs()).toEqual([])
+    expect((await it.status()).jobs).toMatchObject([{ name: FIRST, state: 'Succeeded' }])
+  })
+
+  it('an unread one is taken from Redis', async () => {
+    const it = await scene('ttl-unread', 'short-lived')
+    it.kubelet.admit = () => HELD
+    const running = it.operator()
+    await it.apply()
+    await until(async () => (await it.state()) === 'Active')
+    await running.stop()
+    it.kubelet.admit = () => 'run'
+    await until(async () => (await it.work(FIRST))['state'] === 'done' && (await it.jobs()).length === 0)
+    it.operator('second')
+    expect(await it.recorded()).toBe(FIRST)
+    expect(it.kubelet.workers.get(FIRST)).toHaveLength(1)
+  })
+
+  it('also where the operator died before it ever saw the Job that it had made', async () => {
+    const it = await scene('ttl-unseen', 'short-lived')
+    const running = it.operator()
+    let made = false
+    running.requests.before = (right) => {
+      if (made && isWrite(right)) throw new KubeError({ status: 0, reason: 'ConnectionFailed', message: 'crashed' })
+      made ||= right === 'create jobs.batch'
+    }
+    await it.apply()
+    await until(() => made)
+    await running.stop()
+    expect(await it.state()).toBe('Creating')
+    await until(async () => (await it.work(FIRST))['state'] === 'done' && (await it.jobs()).length === 0)
+    it.operator('second')
+    expect(await it.recorded()).toBe(FIRST)
+    expect(it.kubelet.workers.get(FIRST)).toHaveLength(1)
+  })
+})
+
+it('O7: a Job that is deleted while it runs is no success, and runs again under the next number from where it was', async () => {
+  const it = await scene('deleted', undefined, 600)
+  it.operator()
+  await it.apply(200)
+  await until(async () => Number((await it.work(FIRST))['done']) > 100)
+  const [worker] = it.kubelet.workers.get(FIRST) ?? []
+  worker?.kill('SIGSTOP')
+  const { startedAt, done } = await it.work(FIRST)
+  await it.delete(FIRST)
+  await until(async () => (await it.state()) === 'Waiting')
+  expect((await it.status()).awaits).toMatch(/^JobRetry: preflight is tried again: its Job is gone/)
+  it.kubelet.admit = () => HELD
+  await it.hurry()
+  await until(async () => (await it.jobs()).includes(SECOND))
+  expect(await it.work(SECOND)).toMatchObject({ startedAt, done })
+  it.kubelet.admit = () => 'run'
+  // The first one wakes up and comes to an end of its own: that counts for nothing.
+  worker?.kill('SIGCONT')
+  expect(await it.recorded()).toBe(SECOND)
+  expect(JSON.parse((await it.work(SECOND))['result'] ?? '')).toMatchObject({ legacy: 600, blockers: [] })
+  await until(async () => (await it.app.events()).includes('Warning JobRetry'))
+})
+
+it('a worker that sleeps past the deadline of its Job, and wakes up after it, is no success', async () => {
+  const it = await scene('deadline', undefined, 600)
+  const running = it.operator()
+  await it.apply(200)
+  await until(async () => Number((await it.work(FIRST))['done']) > 100)
+  const [worker] = it.kubelet.workers.get(FIRST) ?? []
+  worker?.kill('SIGSTOP')
+  await it.endAfter(FIRST, 1)
+  await until(async () => (await it.state()) === 'Waiting')
+  expect((await it.status()).awaits).toMatch(/DeadlineExceeded/)
+  worker?.kill('SIGCONT')
+  await until(async () => (await it.work(FIRST))['state'] === 'done')
+  const passes = await running.passes()
+  await it.poke()
+  await until(async () => (await running.passes()) > passes)
+  expect((await it.status()).preflight).toBeUndefined()
+  await it.hurry()
+  expect(await it.recorded()).toBe(SECOND)
+})
+
+describe('O8: a sidecar that a policy of the cluster puts into each pod', () => {
+  it('which goes on when the worker is done: the operator ends the Job, and names it', async () => {
+    const it = await scene('sidecar', 'sidecar')
+    it.operator()
+    await it.apply()
+    expect(await it.recorded()).toBe(FIRST)
+    await until(async () => (await it.jobs()).length === 0 && (await it.pods()).length === 0)
+    const [line] = (await it.status()).jobs ?? []
+    expect(line).toMatchObject({ name: FIRST, state: 'Succeeded' })
+    expect(line?.message).toMatch(/the worker has ended, container mesh keeps the pod running/)
+    await until(async () => (await it.app.events()).includes('Warning JobEnded'))
+  })
+
+  it('which exits with 1: what counts is what the worker wrote', async () => {
+    const it = await scene('sidecar-fails', 'sidecar')
+    it.kubelet.foreignExit = 1
+    it.operator()
+    await it.apply()
+    expect(await it.recorded()).toBe(FIRST)
+    await until(async () => (await it.jobs()).length === 0)
+    expect((await it.status()).jobs?.[0]?.message).toMatch(/container mesh made the pod fail/)
+    expect((await it.status()).preflight?.job).toBe(FIRST)
+  })
+
+  it('beside a worker that is killed: the attempt is lost, not stuck', async () => {
+    const it = await scene('sidecar-killed', 'sidecar', 600)
+    it.operator()
+    await it.apply(200)
+    await until(async () => Number((await it.work(FIRST))['done']) > 0)
+    it.kubelet.workers.get(FIRST)?.[0]?.kill('SIGKILL')
+    await until(async () => (await it.state()) === 'Waiting')
+    await it.hurry()
+    expect(await it.recorded()).toBe(SECOND)
+    await until(async () => (await it.jobs()).length === 0)
+  })
+})
+
+describe('a pod that cannot start is named in status, and goes on when it can', () => {
+  const condition = {
+    type: 'PodScheduled',
+    status: 'False',
+    reason: 'Unschedulable',
+    message: '0/3 nodes fit',
+  } as const
+  const waiting = { reason: 'ImagePullBackOff', message: 'no such image' }
+  const pulling = [{ name: 'worker', image: 'x', imageID: '', ready: false, restartCount: 0, state: { waiting } }]
+  it.each([
+    ['never scheduled', 'unscheduled', { ...HELD, conditions: [condition] }, /is not scheduled: 0\/3 nodes fit/],
+    ['without its image', 'no-image', { ...HELD, containerStatuses: pulling }, /ImagePullBackOff: no such image/],
+  ])('%s', async (_, name, status, text) => {
+    const it = await scene(name)
+    it.kubelet.admit = () => status
+    it.operator()
+    await it.apply()
+    await until(async () => (await it.app.condition('Ready'))?.reason === 'JobPending')
+    expect((await it.status()).awaits).toMatch(text)
+    await until(async () => (await it.app.events()).includes('Warning JobPending'))
+    it.kubelet.admit = () => 'run'
+    expect(await it.recorded()).toBe(FIRST)
+  })
+})
+
+it('an evicted pod is named, uses up no try of its Job, and the next one goes on from where it was', async () => {
+  const it = await scene('evicted')
+  const evicted = {
+    phase: 'Failed',
+    reason: 'Evicted',
+    message: 'The node was low on resource: memory.',
+    conditions: [{ type: 'DisruptionTarget', status: 'True', reason: 'TerminationByKubelet' }],
+  } as const
+  it.kubelet.admit = () => evicted
+  it.operator()
+  await it.apply()
+  await until(async () => (await it.app.condition('Ready'))?.reason === 'JobPending')
+  expect((await it.status()).awaits).toMatch(/Evicted: The node was low on resource: memory/)
+  it.kubelet.admit = () => 'run'
+  expect(await it.recorded()).toBe(FIRST)
+  const job = await it.app.job('preflight')
+  expect(job?.status?.conditions?.some(({ type }) => type === 'Failed') ?? false).toBe(false)
+})
+
+it('O7: Jobs that are deleted by hand as soon as they end change nothing', async () => {
+  const it = await scene('by-hand')
+  const running = it.operator()
+  await it.apply()
+  await until(async () => (await it.work(FIRST))['state'] === 'done')
+  await it.delete(FIRST)
+  expect(await it.recorded()).toBe(FIRST)
+  const passes = await running.passes()
+  aheadMs += 1000
+  await it.poke()
+  await until(async () => (await running.passes()) >= passes + 1)
+  expect(await it.jobs()).toEqual([])
+})
