@@ -17,7 +17,7 @@ import { Workloads } from './gather/workloads.ts'
 import type { OperatorMetrics } from './metrics.ts'
 import { NamespaceCaches } from './namespace-cache.ts'
 import { Reconciler } from './reconcile.ts'
-import { RedisPool } from './redis-pool.ts'
+import { RedisPool, type OpenRedis } from './redis-pool.ts'
 import { MIGRATIONS } from './resources.ts'
 import { SecretReader } from './secrets.ts'
 import { WatchHealth } from './watch-health.ts'
@@ -41,6 +41,7 @@ export interface OperatorOptions {
   readonly workers: number
   /** Must end the process. */
   readonly onFatal: (reason: string) => void
+  readonly openRedis?: OpenRedis
   readonly election?: Pick<ElectorOptions, 'leaseDurationMs' | 'renewDeadlineMs' | 'retryPeriodMs'>
 }
 
@@ -141,7 +142,11 @@ export class Operator {
       },
     })
     const secrets = new SecretReader(client, clock, addSecret)
-    const pool = new RedisPool(secrets, (resource) => queue.addAfter(resource, GATHER_CHANGES_MS))
+    const pool = new RedisPool(
+      secrets,
+      (resource) => queue.addAfter(resource, GATHER_CHANGES_MS),
+      this.#options.openRedis,
+    )
     const checks = new Checks({
       clock,
       secrets,

@@ -21,11 +21,11 @@ interface Entry {
 export class RedisPool {
   readonly #secrets: SecretReader
   readonly #onChange: (user: string) => void
-  readonly #open: (address: RedisAddress, credentials: () => Promise<Credentials | undefined>) => Connection
+  readonly #open: OpenRedis
   readonly #entries = new Map<string, Entry>()
 
   /** `onChange` gets each resource whose connection was lost, or is there again: the next look may be minutes away. */
-  constructor(secrets: SecretReader, onChange: (user: string) => void, open = openConnection) {
+  constructor(secrets: SecretReader, onChange: (user: string) => void, open: OpenRedis = openConnection) {
     this.#secrets = secrets
     this.#onChange = onChange
     this.#open = open
@@ -122,6 +122,8 @@ export async function usable(connection: Connection, limitMs: number): Promise<v
   await connection.ready({ deadlineMs: 1 })
 }
 
-function openConnection(address: RedisAddress, credentials: () => Promise<Credentials | undefined>): Connection {
-  return new Connection({ address, name: CONNECTION_NAME.operator, credentials, connectTimeoutMs: 5000 })
-}
+/** Opens the operator's connection to a Redis. */
+export type OpenRedis = (address: RedisAddress, credentials: () => Promise<Credentials | undefined>) => Connection
+
+export const openConnection: OpenRedis = (address, credentials) =>
+  new Connection({ address, name: CONNECTION_NAME.operator, credentials, connectTimeoutMs: 5000 })

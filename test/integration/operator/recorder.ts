@@ -25,6 +25,8 @@ export interface Recorder {
   readonly calls: string[]
   /** Called before each call is passed on; what it throws is the call's outcome. */
   before: (right: string, args: readonly unknown[]) => Promise<void> | void
+  /** Makes each call but watches, or does not. */
+  around: (right: string, args: readonly unknown[], call: () => unknown) => unknown
 }
 
 /** A client that writes down which rights are used, and lets a test act before a call. */
@@ -32,6 +34,7 @@ export function record(client: KubeClient): Recorder {
   const recorder: Recorder = {
     calls: [],
     before: () => undefined,
+    around: (_right, _args, call) => call(),
     client: new Proxy(client, {
       get(target, name: keyof KubeClient) {
         const call = target[name] as (...args: unknown[]) => unknown
@@ -41,7 +44,9 @@ export function record(client: KubeClient): Recorder {
           // An apply that makes its object needs both.
           if (name === 'apply') recorder.calls.push(right.replace('patch', 'create'))
           if (name === 'watch') return call.apply(target, args)
-          return Promise.resolve(recorder.before(right, args)).then(() => call.apply(target, args))
+          return Promise.resolve(recorder.before(right, args)).then(() =>
+            recorder.around(right, args, () => call.apply(target, args)),
+          )
         }
       },
     }),
