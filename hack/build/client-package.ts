@@ -37,4 +37,5 @@ export function writeClientPackage(root: string, outDir: string = join(root, 'di
   )
   copyFileSync(join(root, 'LICENSE'), join(outDir, 'LICENSE'))
   copyFileSync(join(root, 'docs/client.md'), join(outDir, 'README.md'))
+  copyFileSync(join(root, 'docs/redis-users.md'), join(outDir, 'redis-users.md'))
 }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { crdYaml } from './crd.ts'
 import { reasonsPage } from './reasons.ts'
+import { redisUsersPage } from './redis-users.ts'
 import { scriptsModule } from './scripts.ts'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -12,6 +13,7 @@ const crd = crdYaml()
 const outputs: Record<string, string> = {
   'src/redis/scripts.generated.ts': scriptsModule(join(root, 'src/redis/lua')),
   'docs/reasons.md': reasonsPage(),
+  'docs/redis-users.md': redisUsersPage(),
   'crds/keyshift.dev_jobkeymigrations.yaml': crd,
   'charts/keyshift/crds/keyshift.dev_jobkeymigrations.yaml': crd,
 }

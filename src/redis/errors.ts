@@ -99,7 +99,7 @@ export function fromReply(error: Error, inScript: boolean): KeyshiftError {
   if (/The user executing the script can't/.test(error.message))
     return new Refused(
       'NOPERM',
-      `the Redis user lacks a right that the script needs (see docs/client.md): ${error.message}`,
+      `the Redis user lacks a right that the script needs (see docs/redis-users.md): ${error.message}`,
     )
   // Not as `cause`: ioredis hangs the arguments on its errors, and they hold passwords and values.
   if (!inScript || REFUSED_BEFORE_START.has(code)) return new Refused(code, error.message)

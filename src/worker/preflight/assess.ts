@@ -2,7 +2,7 @@ import type { PreflightResult } from '../../protocol/work.ts'
 import type { WorkSpec } from '../../protocol/work.ts'
 import { memoryLimit, type Info } from '../server-facts.ts'
 import type { ServerFacts } from './facts.ts'
-import { missingRights, type Rights } from '../rights.ts'
+import { advisedRights, missingRights, type Rights } from '../rights.ts'
 
 export interface Verdict {
   readonly reason: string
@@ -47,6 +47,7 @@ export function assessServer(spec: WorkSpec, facts: ServerFacts, rights: Rights)
     ...(info === undefined ? [] : [version(info), mode(info), role(info), policy(info, spec), minReplicas(info)]),
     ...(info === undefined ? [] : [persistence(info, facts.save)]),
     rightsOf(rights),
+    ofOthers(rights),
     ...spec.queues
       .filter((queue) => !facts.queueTypes.has(queue))
       .map((queue) =>
@@ -146,6 +147,10 @@ function minReplicas(info: Info): Finding | undefined {
 function rightsOf(rights: Rights): Finding | undefined {
   if (!rights.known) return block('UnknownRights', `the rights of the Redis user cannot be told: ${rights.why}`)
   return rights.missing.length === 0 ? undefined : block('MissingRights', missingRights(rights))
+}
+
+function ofOthers(rights: Rights): Finding | undefined {
+  return rights.known && rights.advised.length > 0 ? warn('UnknownWriters', advisedRights(rights)) : undefined
 }
 
 function memory(info: Info, spec: WorkSpec, keys: Keyspace): Finding | undefined {

@@ -39,7 +39,7 @@ const facts = (i: Info | undefined, more: Partial<ServerFacts> = {}): ServerFact
   queueTypes: new Map(),
   ...more,
 })
-const allRights: Rights = { known: true, user: 'worker', missing: [] }
+const allRights: Rights = { known: true, user: 'worker', missing: [], advised: [] }
 const reasons = (list: readonly { reason: string }[]) => list.map(({ reason }) => reason)
 
 describe('the server', () => {
@@ -74,7 +74,12 @@ describe('the server', () => {
   })
 
   test('without INFO nothing is taken as fine', () => {
-    const { blockers } = assessServer(spec, facts(undefined), { known: true, user: 'w', missing: ['+info'] })
+    const { blockers } = assessServer(spec, facts(undefined), {
+      known: true,
+      user: 'w',
+      missing: ['+info'],
+      advised: [],
+    })
     expect(reasons(blockers)).toEqual(['UnknownServer', 'MissingRights'])
     for (const { reason } of blockers) expect(NO_SCAN.has(reason)).toBe(true)
   })
@@ -84,7 +89,7 @@ describe('the server', () => {
     expect(judge({ known: false, why: 'x' })).toEqual([
       { reason: 'UnknownRights', message: 'the rights of the Redis user cannot be told: x' },
     ])
-    expect(judge({ known: true, user: 'w', missing: ['+copy', '~a:*'] })[0]?.message).toBe(
+    expect(judge({ known: true, user: 'w', missing: ['+copy', '~a:*'], advised: [] })[0]?.message).toBe(
       'the Redis user w lacks rights: ACL SETUSER w +copy ~a:*',
     )
   })
