@@ -173,7 +173,7 @@ export const REASONS = {
   RedisRefused: { meaning: 'Redis refused a command.', action: 'See the message.' },
   RedisRightsMissing: {
     meaning: 'A Redis user lacks rights.',
-    action: 'Grant what the message names.',
+    action: 'Grant what the message names; docs/redis-users.md has all rights of each user.',
   },
   RedisTooFewReplicas: {
     meaning: 'Redis refuses writes because fewer replicas are connected than min-replicas-to-write.',

@@ -28,7 +28,16 @@ export interface View {
 type Gate = (view: View) => Verdict | undefined
 
 /** What must hold for the state in force to be as it shall be, the first gap first. */
-const STATE_GATES: readonly Gate[] = [inPlace, jobsKnown, heldWork, converging, preflightDone, proofs, soaking]
+const STATE_GATES: readonly Gate[] = [
+  rightsGranted,
+  inPlace,
+  jobsKnown,
+  heldWork,
+  converging,
+  preflightDone,
+  proofs,
+  soaking,
+]
 /** What must hold besides before a forward step. */
 const STEP_GATES: readonly Gate[] = [converged, idsFit, checksPass, writersKnown]
 
@@ -48,6 +57,13 @@ function first(gates: readonly Gate[], view: View): Verdict | undefined {
     if (gap !== undefined) return gap
   }
   return undefined
+}
+
+/** A user of Redis that lacks a right would be refused in the middle of its work. */
+function rightsGranted({ scene }: View): Verdict | undefined {
+  const { rightsMissing } = scene.redis
+  if (rightsMissing.length === 0) return undefined
+  return verdict('stalled', 'RedisRightsMissing', `Redis users lack rights: ${some(rightsMissing)}`)
 }
 
 /** Record and ConfigMap carry the document in force: without them neither workers nor clients can follow. */

@@ -66,6 +66,8 @@ export interface RedisObservation {
   }
   /** Connections that may write the templates and are no member's, worker's or observer's; Unknown where they cannot be listed. */
   readonly writers: Known<readonly string[]>
+  /** One line for each Redis user that lacks rights, the operator's own or the application's: the command that grants them. */
+  readonly rightsMissing: readonly string[]
 }
 
 export interface JobObservation {

@@ -30,7 +30,10 @@ const REFUSALS: Readonly<Partial<Record<string, { readonly reason: Reason; reado
     reason: 'RedisTooManyClients',
     advice: 'Redis takes no more connections: raise maxclients, or close some',
   },
-  NOPERM: { reason: 'RedisRightsMissing', advice: 'the Redis user lacks rights: grant what is named here' },
+  NOPERM: {
+    reason: 'RedisRightsMissing',
+    advice: 'the Redis user lacks rights: grant what is named here, docs/redis-users.md has all of them',
+  },
   NOAUTH: {
     reason: 'RedisAuthFailed',
     advice: 'Redis asks for a password: name its Secret in redis.credentialsSecretRef',

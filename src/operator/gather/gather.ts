@@ -15,15 +15,15 @@ import type { KubeObject, Pod } from '../../kube/types.ts'
 import { WORK_KINDS } from '../../protocol/work.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { NamespaceCaches } from '../namespace-cache.ts'
+import type { Connection } from '../../redis/connection.ts'
 import { usable, type RedisPool } from '../redis-pool.ts'
-import { redisTrouble } from '../redis-trouble.ts'
 import type { WatchHealth } from '../watch-health.ts'
 import type { Checks } from './checks.ts'
 import { observeConfigMap } from './config-map.ts'
 import { observeJobs } from './jobs.ts'
 import type { Owners } from './owners.ts'
 import { observePod } from './pods.ts'
-import { observeRedis, observeWork } from './redis.ts'
+import { explainTrouble, observeRedis, observeWork, type Others } from './redis.ts'
 import type { Workloads } from './workloads.ts'
 
 export interface GatherDeps {
@@ -37,8 +37,8 @@ export interface GatherDeps {
   readonly checks: Checks
 }
 
-/** CLIENT LIST grows with the application: between steps the writers are looked for this often, ms. */
-const WRITERS_FRESH_MS = 15_000
+/** CLIENT LIST grows with the application: between steps it is asked this often, ms. */
+const OTHERS_FRESH_MS = 15_000
 const CONNECT_LIMIT_MS = 6000
 const SYNC_LIMIT_MS = 10_000
 const NOT_LISTED = 'its watch has not answered'
@@ -46,7 +46,7 @@ const NOT_LISTED = 'its watch has not answered'
 /** Builds what the decision sees. Only reads. */
 export class Gatherer {
   readonly #deps: GatherDeps
-  readonly #writers = new Map<string, { readonly at: number; readonly value: RedisObservation['writers'] }>()
+  readonly #others = new Map<string, { readonly at: number; readonly value: Others }>()
   #cluster: string | undefined
 
   constructor(deps: GatherDeps) {
@@ -83,7 +83,7 @@ export class Gatherer {
 
   /** The resource is gone. */
   forget(key: string): void {
-    this.#writers.delete(key)
+    this.#others.delete(key)
     this.#deps.caches.forget(key)
     this.#deps.pool.forget(key)
     this.#deps.checks.forget(key)
@@ -153,17 +153,21 @@ export class Gatherer {
     jobs: readonly string[],
     live: boolean,
   ): Promise<{ readonly redis: Known<RedisObservation>; readonly work: readonly WorkObservation[] }> {
+    let connection: Connection | undefined
     try {
       const { pool, clock } = this.#deps
-      const connection = await pool.connectionFor(key, resource.metadata.namespace, resource.spec.redis)
+      connection = await pool.connectionFor(key, resource.metadata.namespace, resource.spec.redis)
       await usable(connection, CONNECT_LIMIT_MS)
-      const known = this.#writers.get(key)
-      const fresh = !live && known !== undefined && clock.monotonic() - known.at < WRITERS_FRESH_MS
+      const known = this.#others.get(key)
+      const fresh = !live && known !== undefined && clock.monotonic() - known.at < OTHERS_FRESH_MS
       const value = await observeRedis(connection, resource, fresh ? known.value : undefined)
-      if (!fresh) this.#writers.set(key, { at: clock.monotonic(), value: value.writers })
+      if (!fresh) {
+        const { writers, rightsMissing } = value
+        this.#others.set(key, { at: clock.monotonic(), value: { writers, rightsMissing } })
+      }
       return { redis: { known: true, value }, work: await observeWork(connection, resource, jobs) }
     } catch (error) {
-      return { redis: redisTrouble(error), work: [] }
+      return { redis: await explainTrouble(error, connection, resource), work: [] }
     }
   }
 }

@@ -1,20 +1,28 @@
 import { parseKept } from '../../api/kept.ts'
 import { keysOf, type JobKeyMigration } from '../../api/resource.ts'
-import type { Known, RecordObservation, RedisObservation, WorkObservation } from '../../decision/types.ts'
+import type { RecordObservation, RedisObservation, WorkObservation } from '../../decision/types.ts'
 import { controlKeys, type RecordFields } from '../../protocol/control-keys.ts'
 import { WORK_KINDS, type WorkResult } from '../../protocol/work.ts'
 import type { Connection } from '../../redis/connection.ts'
 import { readControl, readWork, type ControlSnapshot } from '../../redis/control.ts'
+import { KeyshiftError } from '../../redis/errors.ts'
+import type { RightsInput } from '../../redis/rights.ts'
+import type { Ask } from '../../redis/rights-check.ts'
+import { redisTrouble, type RedisTrouble } from '../redis-trouble.ts'
+import { missingOfApp, missingOfOwn } from './rights.ts'
 import { foreignWriters } from './writers.ts'
 
 /** Limit of each call, waiting for the connection included, ms. */
 const CALL = { deadlineMs: 5000 }
 
-/** Record, fence and members; `writers`: what is known of them, or undefined to look now. */
+/** What is known of whoever else is connected: it costs more to ask, and changes slowly. */
+export type Others = Pick<RedisObservation, 'writers' | 'rightsMissing'>
+
+/** Record, fence and members; `others`: as it was seen last, or undefined to look now. */
 export async function observeRedis(
   connection: Connection,
   resource: JobKeyMigration,
-  writers: RedisObservation['writers'] | undefined,
+  others: Others | undefined,
 ): Promise<RedisObservation> {
   const { templates } = keysOf(resource.spec)
   const snapshot = await readControl(connection, controlKeys(templates.controlPrefix), CALL)
@@ -28,21 +36,47 @@ export async function observeRedis(
     backfilled,
     fallbackReads,
     illegalIds,
-    writers: writers ?? (await lookForWriters(connection, resource, snapshot)),
+    ...(others ?? (await lookAtOthers(connection, resource, snapshot))),
   }
 }
 
-function lookForWriters(
+async function lookAtOthers(
   connection: Connection,
   resource: JobKeyMigration,
   { members }: ControlSnapshot,
-): Promise<Known<readonly string[]>> {
-  return foreignWriters({
-    call: (args) => connection.call(args, CALL),
-    templates: keysOf(resource.spec).templates,
+): Promise<Others> {
+  const call: Ask = (args) => connection.call(args, CALL)
+  const input = rightsInput(resource)
+  const writers = await foreignWriters({
+    call,
+    templates: input.templates,
     members: members.map(({ id, lease }) => ({ id, live: lease !== undefined })),
     observers: resource.spec.redis.observers,
   })
+  const own = await missingOfOwn(call, input)
+  const apps = await missingOfApp(call, members, input)
+  return { writers, rightsMissing: own === undefined ? apps : [own, ...apps] }
+}
+
+/** Why Redis could not be read; a missing right with all the others that are missing, as far as that can be told. */
+export async function explainTrouble(
+  error: unknown,
+  connection: Connection | undefined,
+  resource: JobKeyMigration,
+): Promise<RedisTrouble> {
+  const trouble = redisTrouble(error)
+  if (trouble.reason !== 'RedisRightsMissing' || connection === undefined) return trouble
+  try {
+    const grant = await missingOfOwn((args) => connection.call(args, CALL), rightsInput(resource))
+    return grant === undefined ? trouble : { ...trouble, message: `the Redis user of Keyshift lacks rights: ${grant}` }
+  } catch (again) {
+    if (again instanceof KeyshiftError) return trouble
+    throw again
+  }
+}
+
+function rightsInput({ spec }: JobKeyMigration): RightsInput {
+  return { ...keysOf(spec), queues: spec.keys.queues.map(({ key }) => key) }
 }
 
 /** Progress and results of the worker Jobs of these names, where there are any. @throws KeyshiftError */

@@ -18,6 +18,10 @@ export class JobRunner {
   readonly ended: string[] = []
   /** True: new Jobs wait. */
   hold = false
+  /** What workers find besides in their environment, such as the folder where a Secret is mounted. */
+  env: Readonly<Record<string, string>> = {}
+  /** What the workers wrote. */
+  output = ''
 
   constructor(client: KubeClient, namespace: string) {
     this.#client = client
@@ -45,9 +49,11 @@ export class JobRunner {
       (container?.['command'] as string[])[1]?.replace('/app/dist/app', SOURCES).replace(/js$/, 'ts') ?? ''
     const startTime = new Date().toISOString()
     const child = spawn(process.execPath, [command], {
-      env: { ...envOf(container), KEYSHIFT_TERMINATION_LOG: '/dev/null' },
-      stdio: 'ignore',
+      env: { ...envOf(container), KEYSHIFT_TERMINATION_LOG: '/dev/null', ...this.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
     })
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => (this.output += text))
     const kill = () => void child.kill('SIGKILL')
     signal.addEventListener('abort', kill)
     const [code] = (await once(child, 'exit')) as [number | null]

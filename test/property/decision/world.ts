@@ -219,6 +219,7 @@ export class World {
               fallbackReads: this.fallbackReads,
               illegalIds: { count: 0 },
               writers: { known: true, value: [] },
+              rightsMissing: [],
             },
           }
         : { known: false, reason: 'RedisUnreachable', message: 'connection refused' },

@@ -105,6 +105,7 @@ export function redisOf(over: Loose<RedisObservation> = {}): RedisObservation {
     fallbackReads: 0,
     illegalIds: { count: 0 },
     writers: { known: true, value: [] },
+    rightsMissing: [],
     ...over,
   }
   return Object.fromEntries(

@@ -134,6 +134,7 @@ describe('a forward step', () => {
     ['the newest measurement is unclear', { latest: [measure('Inconclusive')] }, {}, 'CheckInconclusive'],
     ['Prometheus is away', { latest: [measure('Error')] }, {}, 'CheckError'],
     ['nothing was measured', { latest: [] }, {}, 'ChecksPending'],
+    ['a Redis user lacks rights', {}, { rightsMissing: ['ACL SETUSER app +copy'] }, 'RedisRightsMissing'],
     [
       'windows end before the soak',
       {
@@ -300,6 +301,7 @@ describe('a step back', () => {
     ['a missing workload', { missingWorkloads: ['Deployment/api'] }, {}],
     ['a workload that cannot be read', { missingWorkloads: unknown }, {}],
     ['Jobs that cannot be listed', { jobs: unknown }, {}],
+    ['a Redis user without its rights', {}, { rightsMissing: ['ACL SETUSER app +copy'] }],
     ['a pod without the client', { pods: { known: true, value: [pod('old', { template: 't0' })] } }, { members: [] }],
   ])('is not held by %s', (_, over, redis) => {
     expect(run(status, worldOf(status, over, redis), { spec }).status.epoch).toBe(6)
