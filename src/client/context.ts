@@ -1,6 +1,6 @@
 import type { KeyTemplates } from '../protocol/templates.ts'
 import type { Connection } from '../redis/connection.ts'
-import type { JobCall } from '../redis/scripts.ts'
+import type { Answer, JobCall } from '../redis/scripts.ts'
 import type { Engine } from './engine.ts'
 import { InvalidId, OperationReused } from './errors.ts'
 import type { Metrics } from './metrics.ts'
@@ -59,6 +59,13 @@ export function noteIds(context: Context, routing: Routing, workspaceId: string,
   if (illegal !== undefined) context.illegalId(illegal)
 }
 
+/** The answer of a job script. @throws InvalidId where the script found that the id spells another job's target key */
+export function ownName(jobId: string, answer: Answer): Answer {
+  if (answer.status === 'SHARED_NAME')
+    throw new InvalidId('job id', jobId, 'is the name of a target key of its workspace')
+  return answer
+}
+
 export function checkOperationId(id: string | undefined): void {
   if (id === undefined) return
   if (id === '' || !id.isWellFormed()) throw new InvalidId('operation id', id, 'is empty or not well-formed UTF-16')
@@ -72,7 +79,6 @@ export function checkOperationId(id: string | undefined): void {
 export function settled(
   context: Context,
   workspaceId: string,
-  jobId: string,
   status: string,
   operationId?: string,
 ): boolean | undefined {
@@ -86,8 +92,6 @@ export function settled(
     case 'NOT_FOUND':
     case 'MALFORMED':
       return false
-    case 'SHARED_NAME':
-      throw new InvalidId('job id', jobId, 'is the name of a target key of its workspace')
     case 'OPERATION_REUSED':
       throw new OperationReused(operationId ?? '')
     default:

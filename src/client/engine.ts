@@ -3,7 +3,7 @@ import type { CallOptions, Connection } from '../redis/connection.ts'
 import { KeyshiftError, NotReady, Refused, StaleEpoch, UnknownOutcome } from '../redis/errors.ts'
 import { spareMs } from '../redis/line.ts'
 import { text, type Answer } from '../redis/scripts.ts'
-import { InvalidArgument } from './errors.ts'
+import { InvalidArgument, InvalidId } from './errors.ts'
 import type { Inflight } from './inflight.ts'
 import type { Metrics } from './metrics.ts'
 import type { Readiness } from './readiness.ts'
@@ -69,6 +69,7 @@ export class Engine {
     try {
       return await this.#untilDeadline(op, started + deadlineMs, deadlineMs, signal)
     } catch (error) {
+      if (error instanceof InvalidId) this.#metrics.invalidId(this.#readiness.current?.name ?? '', op.name)
       if (isFailure(error) && op.workspaceId !== undefined) this.#metrics.job(op.workspaceId, 'failed')
       throw error
     } finally {

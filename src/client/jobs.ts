@@ -3,7 +3,7 @@ import { NotReady } from '../redis/errors.ts'
 import * as scripts from '../redis/scripts.ts'
 import { text } from '../redis/scripts.ts'
 import { queueEntry } from '../protocol/queue-entry.ts'
-import { checkOperationId, jobCall, noteIds, settled, type Context, type JobHead } from './context.ts'
+import { checkOperationId, jobCall, noteIds, ownName, settled, type Context, type JobHead } from './context.ts'
 import { Conflict, InvalidArgument, JobExists, Occupied, WorkspaceMismatch } from './errors.ts'
 import { creationExpiry, expiryArg, fieldArgs, mutateArgs, valueArgs } from './arguments.ts'
 import { pause } from './engine.ts'
@@ -81,12 +81,15 @@ async function attempt(
       remembered: options.operationId !== undefined,
       // async: what it throws rejects.
       send: async (routing, connection, o) =>
-        send(routing, connection, jobCall(context, routing, workspaceId, jobId, options.operationId), o),
+        ownName(
+          jobId,
+          await send(routing, connection, jobCall(context, routing, workspaceId, jobId, options.operationId), o),
+        ),
     },
     options,
   )
   if (answer.status === 'OK' || answer.status === 'EXISTS') noteIds(context, routing, workspaceId, jobId)
-  return { answer, routing, done: settled(context, workspaceId, jobId, answer.status, options.operationId) }
+  return { answer, routing, done: settled(context, workspaceId, answer.status, options.operationId) }
 }
 
 async function write(job: Target, name: string, jobId: string, options: WriteOptions, send: Send): Promise<boolean> {
@@ -152,11 +155,17 @@ export async function getJob<E extends Encoding>(
       workspaceId,
       read: true,
       send: async (routing, connection, o) =>
-        scripts.getJob(connection, head(context, routing, workspaceId, jobId), { ...o, buffers: encoding === 'json' }),
+        ownName(
+          jobId,
+          await scripts.getJob(connection, head(context, routing, workspaceId, jobId), {
+            ...o,
+            buffers: encoding === 'json',
+          }),
+        ),
     },
     options,
   )
-  if (settled(context, workspaceId, jobId, answer.status) !== true) {
+  if (settled(context, workspaceId, answer.status) !== true) {
     context.metrics.read(routing.name, 'none')
     return undefined
   }

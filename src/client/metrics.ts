@@ -24,6 +24,8 @@ export interface Metrics {
   unscoped(migration: string): void
   staleEpoch(migration: string): void
   operation(migration: string, operation: string): void
+  /** An operation whose job or workspace has an id that the templates cannot hold. */
+  invalidId(migration: string, operation: string): void
   removed(migration: string, reason: 'gone' | 'malformed'): void
   routing(migration: string, epoch: number): void
   /** Whether the newest routing file is one that cannot be followed. */
@@ -80,6 +82,11 @@ export function makeMetrics(
     (c) => new Counter({ ...c, labelNames: ['migration', 'operation'] }),
     'Tries of operations',
   )
+  const invalidIds = make(
+    'keyshift_client_invalid_ids_total',
+    (c) => new Counter({ ...c, labelNames: ['migration', 'operation'] }),
+    'Operations refused because their id cannot stand in a key',
+  )
   const removed = make(
     'keyshift_client_queue_removed_total',
     (c) => new Counter({ ...c, labelNames: ['migration', 'reason'] }),
@@ -135,12 +142,15 @@ export function makeMetrics(
     unscoped: (migration) => unscoped?.inc({ migration }),
     staleEpoch: (migration) => stale?.inc({ migration }),
     operation: (migration, operation) => operations?.inc({ migration, operation }),
+    invalidId: (migration, operation) => invalidIds?.inc({ migration, operation }),
     removed: (migration, reason) => removed?.inc({ migration, reason }),
     routing: (migration, epoch) => {
       creates = { all: 0, onTarget: 0 }
       for (const served of SERVED) reads?.inc({ migration, served }, 0)
       for (const reason of ['gone', 'malformed']) removed?.inc({ migration, reason }, 0)
       stale?.inc({ migration }, 0)
+      // The one that loses a job.
+      invalidIds?.inc({ migration, operation: 'create' }, 0)
       unscoped?.inc({ migration }, 0)
       ratio?.set({ migration }, 0)
       if (migration !== '') for (const gauge of [epochGauge, problemGauge]) gauge?.remove({ migration: '' })
@@ -159,6 +169,10 @@ function alike(there: unknown, own: unknown): boolean {
   })
   return a === b
 }
+
+// An empty label is none to Prometheus, a page cannot hold half a character, and on one of prom-client 14 a backslash before
+// an n reads as the end of a line.
+const isLabel = (id: string): boolean => id !== '' && id.isWellFormed() && !/\n|\\n/.test(id)
 
 interface Config {
   readonly name: string
@@ -189,9 +203,7 @@ class Labels {
   readonly #given = new Set<string>()
 
   of(id: string, onFresh?: (label: string) => void): string {
-    // An empty label is none to Prometheus, and a page cannot hold half a character.
-    const own =
-      id !== OTHER && id !== '' && id.isWellFormed() && (this.#given.has(id) || this.#given.size < MAX_WORKSPACES)
+    const own = id !== OTHER && isLabel(id) && (this.#given.has(id) || this.#given.size < MAX_WORKSPACES)
     const label = own ? id : OTHER
     if (!this.#known(label)) {
       if (own) this.#given.add(id)

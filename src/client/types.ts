@@ -52,6 +52,7 @@ export type MetricName =
   | 'keyshift_client_operations_total'
   | 'keyshift_client_epoch'
   | 'keyshift_client_routing_problem'
+  | 'keyshift_client_invalid_ids_total'
   | 'keyshift_client_queue_removed_total'
   | 'keyshift_client_unscoped_total'
 

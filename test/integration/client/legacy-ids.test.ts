@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { Registry } from 'prom-client'
 import { InvalidId, type KeyshiftClient } from '../../../src/client/index.ts'
 import type { RoutingDocument } from '../../../src/protocol/document.ts'
 import { until } from '../redis/support/redis.ts'
@@ -7,6 +8,7 @@ import { World } from './support/world.ts'
 
 jest.setTimeout(60_000)
 let world: World
+let registry: Registry
 beforeAll(async () => {
   world = await World.start()
 })
@@ -19,7 +21,8 @@ afterEach(() => world.closeClients())
 const follow = async (doc: RoutingDocument, fence?: number): Promise<KeyshiftClient<'hash'>> => {
   world.dir.publish(doc)
   if (fence !== undefined) await world.redis.raw.set(KEYS.fence, String(fence))
-  const client = world.client('hash')
+  registry = new Registry()
+  const client = world.client('hash', { metrics: { registry } })
   await client.ready()
   return client
 }
@@ -123,6 +126,21 @@ describe('once target keys may exist', () => {
       () => store.delete('w1:j1'),
     ]
   }
+  const refusedAreCounted = async (): Promise<void> => {
+    const page = await registry.metrics()
+    for (const operation of ['create', 'get', 'update', 'mutate', 'expire', 'push', 'delete'])
+      expect(page).toContain(`keyshift_client_invalid_ids_total{migration="ai-jobs",operation="${operation}"} 1`)
+    // What the caller asked for is no failure of the application's.
+    expect(page).toContain('ai_jobs_total{workspace_id="w1",status="failed"} 0')
+  }
+  test('D11 from phase 1 on such an id is a typed error for each operation, counted', async () => {
+    const client = await follow(documentOf(2, 'DualWrite', 10), 1)
+    for (const act of acts(client))
+      await expect(act()).rejects.toMatchObject({ code: 'INVALID_ID', message: expect.stringContaining('"w1:j1"') })
+    await refusedAreCounted()
+    expect(await world.redis.raw.keys('ai:job:*')).toEqual([])
+  })
+
   test.each<[string, RoutingDocument, number]>([
     ['the fence has reached the epoch, so that the next one may be there', documentOf(1, 'Legacy'), 1],
     ['after a walk back to Legacy', documentOf(9, 'Legacy'), 8],
@@ -132,6 +150,7 @@ describe('once target keys may exist', () => {
       for (const key of ['ai:job:j1', 'ai:job:w1:j1']) await world.redis.raw.hset(key, { workspace_id: 'w1', v: '1' })
       const client = await follow(doc, fence)
       for (const act of acts(client)) await expect(act()).rejects.toBeInstanceOf(InvalidId)
+      await refusedAreCounted()
       expect(await world.pair('w1', 'j1')).toMatchObject({
         legacy: { value: { v: '1' } },
         target: { value: { v: '1' } },
@@ -152,6 +171,7 @@ describe('once target keys may exist', () => {
     await client.forWorkspace('w1').create('w1:j1', {})
     await world.redis.raw.set(KEYS.fence, '1')
     for (const act of acts(client)) await expect(act()).rejects.toBeInstanceOf(InvalidId)
+    await refusedAreCounted()
     await until('it stays', () => world.redis.raw.exists('ai:job:w1:j1'))
   })
 })

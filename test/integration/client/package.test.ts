@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import {
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -12,6 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals'
+import { requireProgram } from '../../../hack/local/programs.ts'
 import { CLIENT_PEERS, writeClientPackage } from '../../../hack/build/client-package.ts'
 import { startTestRedis, type TestRedis } from '../redis/support/redis.ts'
 
@@ -42,13 +44,13 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-function peers(ioredis: string): void {
+function peers(ioredis: string, promClient = 'prom-client', into = join(app, 'node_modules')): void {
   for (const [name, from] of [
     ['ioredis', ioredis],
-    ['prom-client', 'prom-client'],
+    ['prom-client', promClient],
   ] as const) {
-    rmSync(join(app, 'node_modules', name), { force: true })
-    symlinkSync(join(modules, from), join(app, 'node_modules', name))
+    rmSync(join(into, name), { force: true })
+    symlinkSync(join(modules, from), join(into, name))
   }
 }
 
@@ -103,6 +105,55 @@ test.each(['ioredis', 'ioredis5'])('an empty project uses it with %s, and ends b
     timeout: 30_000,
   })
   expect(JSON.parse(out.toString())).toEqual([true, '2', true])
+})
+
+const USE_TWICE = `
+import { createRequire } from 'node:module'
+import { Counter, register } from 'prom-client'
+import * as esm from '@keyshift/client'
+const require = createRequire(import.meta.url)
+const cjs = require('@keyshift/client')
+const shared = createRequire(require.resolve('shared/package.json'))
+const copy = shared('@keyshift/client')
+new Counter({ name: 'app_requests_total', help: 'Of the app itself' }).inc()
+const said = []
+const make = (from, metrics) => from.createKeyshiftClient({
+  legacy: 'ai:job:{job_id}', target: 'ai:job:{workspace_id}:{job_id}', encoding: 'hash',
+  redis: { address: process.env.REDIS }, metrics, log: (level, message) => said.push(level + ': ' + message),
+})
+const clients = [make(esm, { registry: register }), make(cjs, { registry: register }), make(copy, { registry: register }), make(copy)]
+for (const [i, client] of clients.entries()) await client.forWorkspace('w1').create('twice' + i, {})
+const page = await register.metrics()
+for (const client of clients) await client.close()
+console.log(JSON.stringify({
+  page, said, copies: esm.createKeyshiftClient !== copy.createKeyshiftClient,
+  majors: require('prom-client').Registry !== shared('prom-client').Registry,
+}))
+`
+
+test('K9 three imports, two copies and two majors of prom-client make one set of series; without a registry it says so', () => {
+  peers('ioredis', 'prom-client14')
+  const nested = join(app, 'node_modules/shared/node_modules')
+  cpSync(installed, join(nested, '@keyshift/client'), { recursive: true })
+  writeFileSync(join(nested, '../package.json'), '{ "name": "shared", "version": "1.0.0" }')
+  peers('ioredis', 'prom-client', nested)
+  writeFileSync(join(app, 'twice.js'), USE_TWICE)
+  const out = execFileSync(process.execPath, ['--no-warnings', 'twice.js'], {
+    cwd: app,
+    env: { ...process.env, REDIS: redis.address, NODE_OPTIONS: '' },
+    timeout: 30_000,
+  })
+  const { page, said, copies, majors } = JSON.parse(out.toString()) as Record<string, string | string[] | boolean>
+  expect({ copies, majors }).toEqual({ copies: true, majors: true })
+  expect(said).toEqual(['warn: no metrics registry was given: the checks of a migration will find no metrics'])
+  const lines = String(page).split('\n')
+  expect(lines.filter((line) => line.startsWith('ai_jobs_total{workspace_id="w1",status="created"}'))).toEqual([
+    'ai_jobs_total{workspace_id="w1",status="created"} 3',
+  ])
+  const names = lines.filter((line) => line.startsWith('# TYPE')).map((line) => line.split(' ')[2])
+  expect(new Set(names).size).toBe(names.length)
+  expect(names).toContain('app_requests_total')
+  execFileSync(requireProgram('promtool'), ['check', 'metrics'], { input: String(page) })
 })
 
 test('its types work in a strict TypeScript project and tell hash from json', () => {
