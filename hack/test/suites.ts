@@ -61,6 +61,13 @@ export const SUITES: readonly Suite[] = [
     what: 'real Redis, real API server, real Prometheus',
   },
   {
+    name: 'mutants',
+    kind: 'command',
+    command: ['npm', 'run', '--silent', 'mutants', '--', '--rotate', '3'],
+    minutes: 10,
+    what: 'three of the breakages that some test must notice, other ones each day',
+  },
+  {
     name: 'e2e',
     kind: 'jest',
     projects: ['e2e'],
