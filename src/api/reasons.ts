@@ -167,8 +167,8 @@ export const REASONS = {
   },
   RedisLoading: { meaning: 'Redis loads its data after a restart. Nothing is changed meanwhile.', action: 'Wait.' },
   RedisNotPrimary: {
-    meaning: 'The Redis at redis.address is a replica.',
-    action: 'Point redis.address at the primary.',
+    meaning: 'The Redis that answers is a replica, or a primary that a failover left behind.',
+    action: 'With redis.address: point it at the primary. With redis.sentinel: wait for the failover.',
   },
   RedisRefused: { meaning: 'Redis refused a command.', action: 'See the message.' },
   RedisRightsMissing: {
@@ -183,9 +183,17 @@ export const REASONS = {
     meaning: 'Redis takes no more connections.',
     action: 'Raise maxclients, or close connections.',
   },
+  RedisSentinelFailed: {
+    meaning: 'The Sentinels do not say where the primary is, or name one that cannot be reached.',
+    action: 'See the message for what each one answered; correct redis.sentinel, or bring the Sentinels back.',
+  },
+  RedisTlsFailed: {
+    meaning: 'TLS with Redis or a Sentinel fails: another CA, another name, or one side speaks none.',
+    action: 'See the message; correct redis.tls, its Secrets, or the server. Secrets are read again by themselves.',
+  },
   RedisUnreachable: {
     meaning: 'Redis cannot be reached. Nothing is changed meanwhile.',
-    action: 'Check redis.address, the network and Redis.',
+    action: 'Check redis.address or redis.sentinel, the network and Redis.',
   },
   Redocumented: {
     meaning: 'The routing document was published anew because the spec changed what else it says.',

@@ -45,6 +45,12 @@ export function keysOf(spec: Spec): { templates: KeyTemplates; workspaceField: s
   return { templates, workspaceField: spec.keys.workspaceField ?? templates.workspacePlaceholder }
 }
 
+/** Where the Redis of a spec is, as one text: its address, or `redis-sentinel://host:port,host:port/db#master-name`. */
+export function redisPlaceOf({ address, sentinel }: Spec['redis']): string {
+  if (sentinel === undefined) return address ?? ''
+  return `redis-sentinel://${sentinel.addresses.join(',')}/${sentinel.db}#${sentinel.masterName}`
+}
+
 /** Name of the ConfigMap that carries the routing document. */
 export function configMapName(resource: Pick<JobKeyMigration, 'metadata' | 'spec'>): string {
   return resource.spec.app.configMapName ?? `${resource.metadata.name}-routing`

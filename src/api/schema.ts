@@ -103,15 +103,70 @@ const Keys = z.object({
   ),
 })
 
+const Sentinel = z.object({
+  masterName: doc(
+    z
+      .string()
+      .min(1)
+      .max(128)
+      .regex(/^[A-Za-z0-9._-]+$/),
+    'Name under which the Sentinels watch the primary, for example mymaster.',
+  ),
+  addresses: doc(
+    z
+      .array(
+        z
+          .string()
+          .min(1)
+          .max(262)
+          .regex(/^(\[[0-9A-Fa-f:.]+\]|[^/:@?#,\s[\]]+)(:[0-9]{1,5})?$/),
+      )
+      .min(1)
+      .max(10),
+    'host:port of the Sentinels, better all of them than one. Without a port it is 26379. A host without a dot is a Service in the namespace of the resource.',
+  ),
+  db: doc(z.int().min(0).max(99_999), 'The db of Redis that holds the jobs.'),
+  credentialsSecretRef: doc(
+    z.object({ name: objectName('Name of the Secret, in the namespace of the resource.') }).optional(),
+    'Secret with the key password, and username where there is one, of the Sentinels themselves. Those of Redis stand in redis.credentialsSecretRef.',
+  ),
+})
+
+const Tls = z.object({
+  caSecretRef: doc(
+    z
+      .object({
+        name: objectName('Name of the Secret, in the namespace of the resource.'),
+        key: doc(z.string().min(1).max(253).default('ca.crt'), 'Key in the Secret.'),
+      })
+      .optional(),
+    'Secret key that holds the CA to trust, in PEM. Without it those that Node trusts. Read again when it changes.',
+  ),
+  clientCertSecretRef: doc(
+    z.object({ name: objectName('Name of the Secret, in the namespace of the resource.') }).optional(),
+    'Secret of type kubernetes.io/tls with the certificate to show, where Redis asks for one (tls-auth-clients).',
+  ),
+  serverName: doc(
+    z.string().min(1).max(253).optional(),
+    'Name that the certificates of the servers hold, where it is not the host they are reached by.',
+  ),
+})
+
 const Redis = z.object({
   address: doc(
     z
       .string()
       .min(1)
       .max(512)
-      .regex(/^redis:\/\/[^@/]+\/[0-9]+$/),
-    'redis://host:port/db, the db always written. A host without a dot is a Service in the namespace of the resource. Credentials never stand here: see credentialsSecretRef.',
+      .regex(/^rediss?:\/\/[^@/]+\/[0-9]+$/)
+      .optional(),
+    'redis://host:port/db of the primary, the db always written; rediss:// means the same as tls: {}. A host without a dot is a Service in the namespace of the resource. Credentials never stand here: see credentialsSecretRef.',
   ),
+  sentinel: doc(
+    Sentinel.optional(),
+    'In place of address: the Sentinels that say where the primary is. They are asked at every connect, and while connected.',
+  ),
+  tls: doc(Tls.optional(), 'Speak TLS with Redis, and with its Sentinels.'),
   credentialsSecretRef: doc(
     z.object({ name: objectName('Name of the Secret, in the namespace of the resource.') }).optional(),
     'Secret with the keys password and, for an ACL user, username.',
@@ -263,7 +318,10 @@ export const SpecSchema = doc(
       rule: 'self.legacy != self.target',
       message: 'keys.legacy and keys.target are equal: there is nothing to migrate',
     }),
-    redis: doc(Redis, 'The Redis that holds the jobs.'),
+    redis: doc(Redis, 'The Redis that holds the jobs.', {
+      rule: 'has(self.address) != has(self.sentinel)',
+      message: 'give either redis.address, or redis.sentinel where Sentinels say which server is the primary',
+    }),
     app: doc(App, 'The application that owns the jobs.'),
     phases: doc(Phases.prefault({}), 'Steps and soaks of the phases.'),
     slo: doc(Slo, 'Service level objectives that a step must hold.', {
@@ -280,6 +338,9 @@ export type SpecInput = z.input<typeof SpecSchema>
 export type CheckSpec = z.output<typeof Check>
 export type WorkloadRef = z.output<typeof Workload>
 
+const SAME_REDIS =
+  '((has(self.spec.redis.address) ? self.spec.redis.address : "") == (has(oldSelf.spec.redis.address) ? oldSelf.spec.redis.address : "") && has(self.spec.redis.sentinel) == has(oldSelf.spec.redis.sentinel) && (!has(self.spec.redis.sentinel) || (self.spec.redis.sentinel.masterName == oldSelf.spec.redis.sentinel.masterName && self.spec.redis.sentinel.db == oldSelf.spec.redis.sentinel.db && self.spec.redis.sentinel.addresses == oldSelf.spec.redis.sentinel.addresses)))'
+
 /** Rules that look at spec and status together. */
 export const RESOURCE_RULES: readonly CelRule[] = [
   {
@@ -293,8 +354,8 @@ export const RESOURCE_RULES: readonly CelRule[] = [
       'canary.by cannot change once the migration has left Legacy: set targetPhase to Legacy and wait for it first',
   },
   {
-    rule: '!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.spec.redis.address == self.spec.redis.address || (oldSelf.spec.paused && self.spec.paused)',
-    message: 'redis.address can change only while paused: set paused: true first',
+    rule: `!has(oldSelf.status) || !has(oldSelf.status.phase) || ${SAME_REDIS} || (oldSelf.spec.paused && self.spec.paused)`,
+    message: 'redis.address and redis.sentinel can change only while paused: set paused: true first',
   },
   {
     rule: 'self.metadata.name.size() <= 40',

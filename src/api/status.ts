@@ -122,7 +122,7 @@ export const StatusSchema = z
       .optional()
       .meta({ description: 'Account of each kind of worker Job.' }),
     redisSeen: z
-      .object({ address: text(512), runId: text(64), lineage: text(64), since: time() })
+      .object({ address: text(4096), runId: text(64), lineage: text(64), since: time() })
       .optional()
       .meta({ description: 'The Redis process last seen, and since when it is this one.' }),
     lapsed: z

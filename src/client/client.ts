@@ -3,7 +3,8 @@ import { performance } from 'node:perf_hooks'
 import { CONNECTION_NAME } from '../protocol/control-keys.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
 import { parseTemplates, type KeyTemplates } from '../protocol/templates.ts'
-import { Connection, parseRedisAddress } from '../redis/connection.ts'
+import { Connection } from '../redis/connection.ts'
+import { connectionOptions } from './connection-options.ts'
 import type { Context } from './context.ts'
 import { Engine } from './engine.ts'
 import { InvalidArgument } from './errors.ts'
@@ -56,10 +57,8 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
     const field = options.workspaceField ?? this.#templates.workspacePlaceholder
     const podUid = options.podUid ?? process.env['POD_UID'] ?? ''
     this.#connection = new Connection({
-      address: parseRedisAddress(options.redis.address),
+      ...connectionOptions(options.redis),
       name: CONNECTION_NAME.client(this.#memberId),
-      credentials: options.redis.credentials,
-      Redis: options.redis.Redis,
     })
     this.#readiness.follow(new Routing(this.#templates))
     const metrics = makeMetrics(options.metrics, () => this.#depth())

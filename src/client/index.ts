@@ -7,8 +7,10 @@ export {
   NotPrimary,
   NotReady,
   Refused,
+  SentinelFailed,
   StaleEpoch,
+  TlsFailed,
   UnknownOutcome,
   WrongPassword,
 } from '../redis/errors.ts'
-export type { Credentials, RedisConstructor } from '../redis/connection.ts'
+export type { Credentials, RedisConstructor, TlsOptions } from '../redis/connection.ts'

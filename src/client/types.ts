@@ -1,4 +1,4 @@
-import type { Credentials, RedisConstructor } from '../redis/connection.ts'
+import type { Credentials, RedisConstructor, TlsOptions } from '../redis/connection.ts'
 
 export type Encoding = 'hash' | 'json'
 
@@ -12,8 +12,20 @@ export interface ClientOptions<E extends Encoding = Encoding> {
   /** Hash field, or top-level JSON field, that holds the workspace. Default: the placeholder that only the target has. */
   readonly workspaceField?: string
   readonly redis: {
-    /** `redis://host:port/db` of the primary, without credentials. */
-    readonly address: string
+    /** `redis://host:port/db` of the primary (`rediss://` for TLS), without credentials. This or `sentinel`. */
+    readonly address?: string | undefined
+    /** The Sentinels that say where the primary is. This or `address`. */
+    readonly sentinel?: {
+      /** Name under which they watch it, for example `mymaster`. */
+      readonly masterName: string
+      /** `host:port` of the Sentinels, better all of them than one. */
+      readonly addresses: readonly string[]
+      readonly db: number
+      /** Credentials of the Sentinels themselves, asked for at every (re)connect. */
+      readonly credentials?: () => Promise<Credentials | undefined>
+    }
+    /** TLS with Redis and its Sentinels. As a function it is asked at every (re)connect, so that a new CA is picked up. */
+    readonly tls?: TlsOptions | (() => Promise<TlsOptions>)
     /** Asked at every (re)connect, so that a rotated password is picked up without a restart. */
     readonly credentials?: () => Promise<Credentials | undefined>
     /** The `Redis` class of ioredis 5.4 to 6. Default: that of the installed `ioredis`. */

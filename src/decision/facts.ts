@@ -1,3 +1,4 @@
+import { redisPlaceOf } from '../api/resource.ts'
 import type { Status } from '../api/status.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
 import { closeEvidenceWork } from './publish.ts'
@@ -11,7 +12,7 @@ import type { EventNote } from './types.ts'
 /** Which Redis process is seen, and since when. */
 export function noteRedis(scene: Scene, status: Status): Status {
   const { runId, lineage } = scene.redis
-  const { address } = scene.spec.redis
+  const address = redisPlaceOf(scene.spec.redis)
   const seen = status.redisSeen
   if (seen?.runId === runId && seen.lineage === lineage && seen.address === address) return status
   return { ...status, redisSeen: { address, runId, lineage, since: isoTime(scene.now) } }

@@ -1,4 +1,5 @@
-import { durationMs } from '../api/resource.ts'
+import { durationMs, redisPlaceOf } from '../api/resource.ts'
+import type { Spec } from '../api/schema.ts'
 import type { Status, StatusJob, WorkAccount } from '../api/status.ts'
 import { canonicalJson, type RoutingDocument } from '../protocol/document.ts'
 import type { Phase } from '../protocol/phases.ts'
@@ -31,12 +32,25 @@ export function workSpecOf(scene: Scene, status: Status, kind: WorkKind, account
     // What an earlier run left is judged by verify at DualWrite 100 %, or purged.
     ...(kind === 'preflight' || kind === 'purge' ? { allowTarget: documentOf(status.routing)?.targets !== false } : {}),
     queues: input.queues,
-    redis: spec.redis.address,
+    redis: redisPlaceOf(spec.redis),
+    ...tlsOf(spec.redis),
     maxKeysPerSecond: spec.worker.maxKeysPerSecond,
     maxRedisLatencyMs: durationMs(spec.worker.maxRedisLatency),
     assume: {
       ...(maxmemory === undefined ? {} : { maxmemory }),
       ...(maxmemoryPolicy === undefined ? {} : { maxmemoryPolicy }),
+    },
+  }
+}
+
+function tlsOf({ tls }: Spec['redis']): Pick<WorkSpec, 'tls'> {
+  if (tls === undefined) return {}
+  const { caSecretRef: ca, clientCertSecretRef, serverName } = tls
+  return {
+    tls: {
+      ...(ca === undefined ? {} : { caFrom: `key ${ca.key} of Secret ${ca.name}` }),
+      ...(clientCertSecretRef === undefined ? {} : { clientCert: true }),
+      ...(serverName === undefined ? {} : { serverName }),
     },
   }
 }

@@ -1,4 +1,4 @@
-import { ANNOTATIONS, configMapName } from '../api/resource.ts'
+import { ANNOTATIONS, configMapName, redisPlaceOf } from '../api/resource.ts'
 import type { Status } from '../api/status.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
 import { isAhead, isReadable, type ReadableRecord } from './revision.ts'
@@ -79,7 +79,7 @@ function contradictionIn(
   if (own !== undefined && record?.epoch === own.epoch && record.hash !== own.hash)
     return `status and the record in Redis hold different documents of epoch ${own.epoch}`
   if (own !== undefined && hasMoved(scene, status) && record?.hash !== own.hash)
-    return `redis.address has changed, and the Redis there does not hold the record of epoch ${own.epoch}`
+    return `redis.address or redis.sentinel has changed, and the Redis there does not hold the record of epoch ${own.epoch}`
   if (fence !== undefined && fence > epoch) return `the fence in Redis stands at ${fence}, above epoch ${epoch}`
   if (mounted !== undefined && mounted.epoch > epoch)
     return `ConfigMap ${configMapName(scene.resource)} holds epoch ${mounted.epoch}, above epoch ${epoch}`
@@ -87,5 +87,5 @@ function contradictionIn(
 }
 
 function hasMoved(scene: Scene, status: Status): boolean {
-  return status.redisSeen !== undefined && status.redisSeen.address !== scene.spec.redis.address
+  return status.redisSeen !== undefined && status.redisSeen.address !== redisPlaceOf(scene.spec.redis)
 }

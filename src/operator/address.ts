@@ -1,4 +1,6 @@
-import { parseRedisAddress, type RedisAddress } from '../redis/address.ts'
+import { redisPlaceOf } from '../api/resource.ts'
+import type { Spec } from '../api/schema.ts'
+import { isSentinelGroup, parseRedisPlace, type HostPort, type RedisPlace } from '../redis/address.ts'
 
 /**
  * The one place where hosts of a spec become hosts of the network: a host without a dot is a Service in the namespace of
@@ -8,10 +10,11 @@ export function resolveHost(host: string, namespace: string): string {
   return host.includes('.') || host.includes(':') ? host : `${host}.${namespace}.svc`
 }
 
-/** `redis://host:port/db` of a spec, resolved. @throws Error where the text is no address */
-export function resolveRedis(text: string, namespace: string): RedisAddress {
-  const address = parseRedisAddress(text)
-  return { ...address, host: resolveHost(address.host, namespace) }
+/** Where the Redis of a spec is, resolved. @throws Error where a text is no address */
+export function resolveRedis(redis: Spec['redis'], namespace: string): RedisPlace {
+  const place = parseRedisPlace(redisPlaceOf(redis))
+  const resolved = <T extends HostPort>(end: T): T => ({ ...end, host: resolveHost(end.host, namespace) })
+  return isSentinelGroup(place) ? { ...place, sentinels: place.sentinels.map(resolved) } : resolved(place)
 }
 
 /** Base URL of Prometheus of a spec, resolved. @throws TypeError where the text is no URL */

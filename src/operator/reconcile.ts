@@ -232,7 +232,7 @@ function parsed(resource: JobKeyMigration): JobKeyMigration {
 function specFault(spec: Spec, namespace: string): string | undefined {
   const parts: readonly (readonly [field: string, read: () => unknown])[] = [
     ['spec.keys', () => keysOf(spec)],
-    ['spec.redis.address', () => resolveRedis(spec.redis.address, namespace)],
+    ['spec.redis', () => resolveRedis(spec.redis, namespace)],
     [
       'spec.slo.prometheus.address',
       () => spec.slo.prometheus && resolvePrometheus(spec.slo.prometheus.address, namespace),

@@ -1,19 +1,16 @@
 import type { Spec } from '../api/schema.ts'
 import { CONNECTION_NAME } from '../protocol/control-keys.ts'
-import {
-  Connection,
-  formatRedisAddress,
-  type ConnectionState,
-  type Credentials,
-  type RedisAddress,
-} from '../redis/connection.ts'
+import { Connection, formatRedisAddress, type ConnectionOptions, type ConnectionState } from '../redis/connection.ts'
 import { resolveRedis } from './address.ts'
-import { SecretMissing, type SecretReader } from './secrets.ts'
+import { RedisSecrets } from './redis-secrets.ts'
+import type { SecretReader } from './secrets.ts'
+
+type OpenOptions = Pick<ConnectionOptions, 'address' | 'credentials' | 'sentinelCredentials' | 'tls'>
 
 interface Entry {
   readonly connection: Connection
-  /** Version of the Secret that it last logged in with; '' without one. */
-  version: string
+  /** Versions of the Secrets that it last connected with, by name. */
+  readonly versions: Map<string, string>
   readonly users: Set<string>
 }
 
@@ -36,26 +33,22 @@ export class RedisPool {
    * @throws SecretMissing, KubeError
    */
   async connectionFor(user: string, namespace: string, redis: Spec['redis']): Promise<Connection> {
-    const address = resolveRedis(redis.address, namespace)
-    const secret = redis.credentialsSecretRef?.name
-    const key = `${formatRedisAddress(address)} ${secret === undefined ? '' : `${namespace}/${secret}`}`
-    const credentials =
-      secret === undefined ? undefined : (fresh: boolean) => this.#credentials(namespace, secret, fresh)
-    const version = (await credentials?.(false))?.version ?? ''
+    const address = resolveRedis(redis, namespace)
+    const secrets = new RedisSecrets(this.#secrets, namespace, redis)
+    const versions = await secrets.versions()
+    const refs = [redis.credentialsSecretRef, redis.sentinel?.credentialsSecretRef, redis.tls]
+    const key = JSON.stringify([formatRedisAddress(address), versions.size === 0 ? '' : namespace, refs])
     // From here on without waiting: another pass that shares the entry must not open a second one beside it.
     this.#release(user, key)
     const known = this.#entries.get(key)
-    if (known?.version === version) {
+    if (known !== undefined && [...versions].every(([name, version]) => known.versions.get(name) === version)) {
       known.users.add(user)
       return known.connection
     }
-    const connection = this.#open(address, async () => {
-      const latest = await credentials?.(true)
-      // One that has found the new password by itself is not closed for it.
-      entry.version = latest?.version ?? ''
-      return latest?.credentials
-    })
-    const entry: Entry = { connection, version, users: new Set([...(known?.users ?? []), user]) }
+    // One that has found the new Secret by itself is not closed for it.
+    const providers = secrets.providers((name, version) => entry.versions.set(name, version))
+    const connection = this.#open({ address, ...providers })
+    const entry: Entry = { connection, versions: new Map(versions), users: new Set([...(known?.users ?? []), user]) }
     this.#entries.set(key, entry)
     this.#watch(entry)
     void known?.connection.close()
@@ -89,18 +82,6 @@ export class RedisPool {
       void entry.connection.close()
     }
   }
-
-  async #credentials(
-    namespace: string,
-    name: string,
-    fresh: boolean,
-  ): Promise<{ readonly version: string; readonly credentials: Credentials }> {
-    const secret = await this.#secrets.read(namespace, name, fresh)
-    const password = secret.get('password')
-    if (password === undefined)
-      throw new SecretMissing(`Secret ${name} in namespace ${namespace} has no key "password": add it`)
-    return { version: secret.version, credentials: { username: secret.get('username')?.trim(), password } }
-  }
 }
 
 /**
@@ -123,7 +104,7 @@ export async function usable(connection: Connection, limitMs: number): Promise<v
 }
 
 /** Opens the operator's connection to a Redis. */
-export type OpenRedis = (address: RedisAddress, credentials: () => Promise<Credentials | undefined>) => Connection
+export type OpenRedis = (options: OpenOptions) => Connection
 
-export const openConnection: OpenRedis = (address, credentials) =>
-  new Connection({ address, name: CONNECTION_NAME.operator, credentials, connectTimeoutMs: 5000 })
+export const openConnection: OpenRedis = (options) =>
+  new Connection({ ...options, name: CONNECTION_NAME.operator, connectTimeoutMs: 5000 })

@@ -1,6 +1,6 @@
 import type { Reason } from '../api/reasons.ts'
 import { KubeError } from '../kube/errors.ts'
-import { KeyshiftError, NotPrimary, Refused, WrongPassword } from '../redis/errors.ts'
+import { KeyshiftError, NotPrimary, Refused, SentinelFailed, TlsFailed, WrongPassword } from '../redis/errors.ts'
 import { SecretMissing } from './secrets.ts'
 
 export interface RedisTrouble {
@@ -9,10 +9,13 @@ export interface RedisTrouble {
   readonly message: string
 }
 
+const NO_PRIMARY =
+  'this Redis is no primary: point redis.address at the primary, or name its Sentinels in redis.sentinel'
+
 /** What a refusal of Redis means, by its code, and what a person does about it. */
 const REFUSALS: Readonly<Partial<Record<string, { readonly reason: Reason; readonly advice: string }>>> = {
-  READONLY: { reason: 'RedisNotPrimary', advice: 'this Redis is no primary: point redis.address at the primary' },
-  MASTERDOWN: { reason: 'RedisNotPrimary', advice: 'this Redis is no primary: point redis.address at the primary' },
+  READONLY: { reason: 'RedisNotPrimary', advice: NO_PRIMARY },
+  MASTERDOWN: { reason: 'RedisNotPrimary', advice: NO_PRIMARY },
   LOADING: { reason: 'RedisLoading', advice: 'Redis loads its data after a restart: wait' },
   BUSY: {
     reason: 'RedisBusy',
@@ -47,6 +50,8 @@ export function redisTrouble(error: unknown): RedisTrouble {
     if (one instanceof WrongPassword) return trouble('RedisAuthFailed', one.message)
     if (one instanceof SecretMissing) return trouble('SecretMissing', one.message)
     if (one instanceof NotPrimary) return trouble('RedisNotPrimary', one.message)
+    if (one instanceof SentinelFailed) return trouble('RedisSentinelFailed', one.message)
+    if (one instanceof TlsFailed) return trouble('RedisTlsFailed', one.message)
     if (one instanceof Refused) return refusal(one)
   }
   if (error instanceof KubeError) return trouble('SecretUnreadable', error.message)

@@ -12,8 +12,8 @@ export class SecretMissing extends Error {
 export interface SecretValues {
   /** Changes with the Secret. */
   readonly version: string
-  /** Value of a key, undefined when the Secret has no such key. */
-  get(key: string): string | undefined
+  /** Value of a key, undefined when the Secret has no such key. `open`: it is no secret, so log lines may show it. */
+  get(key: string, kind?: 'open'): string | undefined
 }
 
 /** A changed Secret is seen within this time, a refused one at once, ms. */
@@ -52,10 +52,10 @@ export class SecretReader {
       const version = `${secret.metadata.uid ?? ''}/${secret.metadata.resourceVersion ?? ''}`
       return {
         version,
-        get: (key) => {
+        get: (key, kind) => {
           const value = texts.get(key)
           // Only what is used: the rest may be a host or a db, which log lines should show.
-          if (value !== undefined && key !== 'username') this.#onValue(value)
+          if (value !== undefined && kind !== 'open') this.#onValue(value)
           return value
         },
       }

@@ -31,8 +31,16 @@ export interface WorkSpec {
   /** preflight, purge: target keys are expected, an earlier run left them. */
   readonly allowTarget?: boolean
   readonly queues: readonly string[]
-  /** `redis://host:port/db`, never with credentials. */
+  /** `redis://host:port/db` or `redis-sentinel://host:port,host:port/db#master-name`, never with credentials. */
   readonly redis: string
+  /** TLS with Redis and its Sentinels; left out: none. */
+  readonly tls?: {
+    /** There is a CA in the folder for it; this says where it comes from, for messages. */
+    readonly caFrom?: string
+    /** There is a client certificate in its folder. */
+    readonly clientCert?: true
+    readonly serverName?: string
+  }
   /** Upper bound on keys looked at in a second. */
   readonly maxKeysPerSecond: number
   /** Batches shrink while one takes longer than this, milliseconds. */
@@ -41,10 +49,21 @@ export interface WorkSpec {
   readonly assume: { readonly maxmemory?: number; readonly maxmemoryPolicy?: string }
 }
 
-/** Environment of a worker pod besides KEYSHIFT_WORK. Credentials are files, read again when they change. */
+/** Environment variable of a worker pod that holds its `WorkSpec`. */
 export const WORK_ENV = 'KEYSHIFT_WORK'
-/** Folder with the keys of `redis.credentialsSecretRef`: `username` (optional) and `password`. */
-export const CREDENTIALS_DIR = '/var/run/keyshift/redis'
+/** Where a worker pod has its Secrets, as files that are read again at each connect. */
+export const SECRETS_DIR = '/var/run/keyshift'
+/** Folders in there. */
+export const SECRETS = {
+  /** `username` (optional) and `password` of Redis. */
+  redis: 'redis',
+  /** The same of the Sentinels. */
+  sentinel: 'sentinel',
+  /** `ca.crt`, under whatever key the Secret has it. */
+  ca: 'redis-ca',
+  /** `tls.crt` and `tls.key`. */
+  clientCert: 'redis-cert',
+} as const
 
 /** Fields of `ControlKeys.work(jobName)`. Numbers are decimal texts. */
 export interface WorkFields {

@@ -1,20 +1,34 @@
 import { performance } from 'node:perf_hooks'
 import { Redis as DefaultRedis } from 'ioredis'
-import { formatRedisAddress, type RedisAddress } from './address.ts'
+import { formatRedisAddress, type RedisPlace } from './address.ts'
 import { NotReady, Refused } from './errors.ts'
 import { Line, spareMs as spareOf } from './line.ts'
+import { primaryOf, type Primary } from './primary.ts'
 import { SCRIPTS, type ScriptName } from './scripts.generated.ts'
-import { openSession, type Credentials, type RedisArg, type RedisConstructor } from './session.ts'
+import type { Credentials, RedisArg, RedisConstructor } from './session.ts'
+import type { TlsOptions } from './tls.ts'
 
-export { parseRedisAddress, formatRedisAddress, type RedisAddress } from './address.ts'
+export {
+  parseRedisAddress,
+  parseRedisPlace,
+  formatRedisAddress,
+  type RedisAddress,
+  type RedisPlace,
+} from './address.ts'
 export type { Credentials, RedisArg, RedisConstructor } from './session.ts'
+export type { TlsOptions } from './tls.ts'
 
 export interface ConnectionOptions {
-  readonly address: RedisAddress
+  /** The primary, or the Sentinels that say where it is: these are asked at every (re)connect, and while connected. */
+  readonly address: RedisPlace
   /** Name for CLIENT LIST: see CONNECTION_NAME. */
   readonly name: string
   /** Asked at every (re)connect, so that a rotated Secret is picked up. */
   readonly credentials?: (() => Promise<Credentials | undefined>) | undefined
+  /** Credentials for the Sentinels themselves, likewise. */
+  readonly sentinelCredentials?: (() => Promise<Credentials | undefined>) | undefined
+  /** TLS, for Redis and for its Sentinels; likewise, so that a new CA is picked up. */
+  readonly tls?: (() => Promise<TlsOptions>) | undefined
   /** ioredis 5.4 to 6; the installed one by default. */
   readonly Redis?: RedisConstructor | undefined
   /** Limit of one connection attempt with its handshake, ms. Default 5000. */
@@ -48,6 +62,7 @@ export type ConnectionState = 'idle' | 'connecting' | 'ready' | 'waiting' | 'clo
  */
 export class Connection {
   readonly #options: ConnectionOptions
+  readonly #primary: Primary
   readonly #silentMs: number
   /** Silent, with another one being opened. */
   #suspect: Line | undefined
@@ -68,6 +83,8 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     this.#options = options
     this.#silentMs = options.silentMs ?? 1000
+    const { Redis = DefaultRedis, connectTimeoutMs = 5000 } = options
+    this.#primary = primaryOf({ ...options, Redis, connectTimeoutMs, signal: this.#closed.signal })
   }
 
   get state(): ConnectionState {
@@ -135,6 +152,16 @@ export class Connection {
     return this.#send(['EVAL', script.source, ...tail], end, options, true)
   }
 
+  /**
+   * Resolves where the Sentinels, more than half of them, still name the server of this connection as the primary; at once
+   * without Sentinels. A primary that a failover left behind takes writes like any other until it learns of it.
+   * @throws NotPrimary, SentinelFailed, NotReady
+   */
+  async confirmPrimary(options: CallOptions): Promise<void> {
+    const { session } = await this.#ready(performance.now() + options.deadlineMs)
+    await this.#primary.confirm(session)
+  }
+
   /** Destroys every socket because a reply cannot be trusted; whatever is in flight becomes `UnknownOutcome`. */
   distrust(reason: string): void {
     for (const line of this.#lines()) this.#lose(line, new Error(reason))
@@ -199,8 +226,7 @@ export class Connection {
     if (this.#attempting) return
     this.#attempting = true
     try {
-      const { Redis = DefaultRedis, connectTimeoutMs = 5000 } = this.#options
-      const session = await openSession({ ...this.#options, Redis, connectTimeoutMs, signal: this.#closed.signal })
+      const session = await this.#primary.open()
       // Closed, or the silent one has answered meanwhile.
       if (this.#state === 'closed' || this.#line !== undefined) {
         session.destroy()

@@ -1,6 +1,6 @@
 import type { ControlKeys, LeaseRecord, MemberRecord, RecordFields } from '../protocol/control-keys.ts'
 import type { CallOptions, Connection } from './connection.ts'
-import { NotPrimary } from './errors.ts'
+import { NotPrimary, NotReady } from './errors.ts'
 
 /** Everything that the operator reads from Redis, as one moment. */
 export interface ControlSnapshot {
@@ -142,8 +142,8 @@ export interface FenceResult {
 
 /**
  * Raises min_epoch to `epoch` (only ever max), waits for every connected replica (WAIT, at most half of the deadline), and
- * reads it back from the server, which must still be the primary. Idempotent.
- * @throws NotPrimary, Refused, NotReady, UnknownOutcome (safe to repeat)
+ * reads it back from the server, which must still be the primary, also in the eyes of its Sentinels. Idempotent.
+ * @throws NotPrimary, SentinelFailed, Refused, NotReady, UnknownOutcome (safe to repeat)
  */
 export async function raiseFence(
   c: Connection,
@@ -151,6 +151,8 @@ export async function raiseFence(
   epoch: number,
   options: CallOptions,
 ): Promise<FenceResult> {
+  await c.ready(options)
+  const { generation } = c
   await c.runScript('control-raise-fence', [keys.fence], [String(epoch)], options)
   const replication = async (): Promise<{ role: string; connected: number }> => {
     const info = String(await c.call(['INFO', 'replication'], options))
@@ -165,6 +167,10 @@ export async function raiseFence(
     throw new NotPrimary('the Redis server', after.role)
   }
   const fence = typeof text === 'string' && /^\d+$/.test(text) ? Number(text) : 0
+  // Asked last: a primary that a failover left behind has no replica that could object.
+  await c.confirmPrimary(options)
+  // WAIT speaks of what its own connection wrote.
+  if (c.generation !== generation) throw new NotReady('the connection was lost while the fence was raised')
   return {
     fence,
     replicas: { connected: after.connected, acknowledged },

@@ -61,13 +61,26 @@ export class WrongPassword extends KeyshiftError {
   }
 }
 
-/** The server is a replica: it lags and cannot be fenced. Give the address of the primary. Tried again with backoff. */
+/** The server is a replica: it lags and cannot be fenced. Tried again with backoff; by Sentinel, after asking it again. */
 export class NotPrimary extends KeyshiftError {
-  constructor(address: string, role: string) {
-    super(
-      'NOT_PRIMARY',
-      `${address} is a ${role}, not a primary: give the address of the primary (not a reader endpoint)`,
-    )
+  readonly role: string
+  constructor(server: string, role: string, advice = 'give the address of the primary (not a reader endpoint)') {
+    super('NOT_PRIMARY', `${server} is a ${role}, not a primary: ${advice}`)
+    this.role = role
+  }
+}
+
+/** TLS could not be agreed on; the message says with whom, why, and what to do. CA and certificate are asked for again at each attempt. */
+export class TlsFailed extends KeyshiftError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('TLS_FAILED', message, options)
+  }
+}
+
+/** The Sentinels do not say where the primary is, or what they name cannot be used; the message says what to do. Tried again with backoff. */
+export class SentinelFailed extends KeyshiftError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('SENTINEL_FAILED', message, options)
   }
 }
 

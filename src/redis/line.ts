@@ -30,7 +30,7 @@ const LOOK_AGAIN = ['READONLY', 'NOAUTH', 'MASTERDOWN']
  * a buffer on the way; a read does no harm later, so it leaves alone.
  */
 export class Line {
-  readonly #session: Session
+  readonly session: Session
   readonly #onLost: (error: Error) => void
   readonly #pending = new Set<Pending>()
   #onIdle: (() => void) | undefined
@@ -41,7 +41,7 @@ export class Line {
 
   /** `onLost`: the socket is lost, or must be given up; the owner then calls `end`. */
   constructor(session: Session, onLost: (error: Error) => void) {
-    this.#session = session
+    this.session = session
     this.#onLost = onLost
     session.onLost(onLost)
   }
@@ -80,13 +80,13 @@ export class Line {
         (reply) => settle(() => resolve(reply)),
         (error: unknown) => {
           if (settled) return
-          if (this.#session.isReply(error)) {
+          if (this.session.isReply(error)) {
             const refused = fromReply(error, call.inScript)
             settle(() => reject(refused))
             if (LOOK_AGAIN.includes(replyCode(error))) this.#onLost(refused)
             return
           }
-          if (this.#session.isUnsent(error)) settle(() => reject(new NotReady('the connection was just lost')))
+          if (this.session.isUnsent(error)) settle(() => reject(new NotReady('the connection was just lost')))
           this.#onLost(error instanceof Error ? error : new Error(String(error)))
         },
       )
@@ -113,7 +113,7 @@ export class Line {
   /** Destroys the socket. Calls in flight become `UnknownOutcome`. */
   end(why: string): void {
     this.#onIdle = this.#onHeard = undefined
-    this.#session.destroy()
+    this.session.destroy()
     for (const pending of [...this.#pending])
       pending.settle(new UnknownOutcome(`the connection was lost before the reply: ${why}`))
   }
@@ -122,11 +122,11 @@ export class Line {
     if (this.#owed === 0) this.#heardAt = performance.now()
     this.#owed += 1
     try {
-      const reply = await this.#session.send(args, buffers)
+      const reply = await this.session.send(args, buffers)
       this.#heard()
       return reply
     } catch (error) {
-      if (this.#session.isReply(error)) this.#heard()
+      if (this.session.isReply(error)) this.#heard()
       throw error
     } finally {
       this.#owed -= 1

@@ -1,5 +1,6 @@
-import { formatRedisAddress, type RedisAddress } from './address.ts'
-import { NotPrimary, NotReady, Refused, WrongPassword, fromReply, replyCode } from './errors.ts'
+import { formatHostPort, type HostPort } from './address.ts'
+import { KeyshiftError, NotReady, fromReply } from './errors.ts'
+import { isTlsAlert, openSecureSocket, tlsTrouble, type SecureSocket, type TlsOptions } from './tls.ts'
 
 export type RedisArg = string | number | Buffer
 
@@ -29,15 +30,20 @@ export interface RedisLike {
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type RedisConstructor = new (options: any) => any
 
-export interface SessionOptions {
-  readonly address: RedisAddress
-  readonly name: string
+/** Where a socket leads, and what it needs before its first command. */
+export interface SocketOptions {
+  readonly to: HostPort
+  /** Asked at every attempt, so that a new CA is picked up; undefined: no TLS. */
+  readonly tls?: (() => Promise<TlsOptions>) | undefined
   readonly credentials?: (() => Promise<Credentials | undefined>) | undefined
   readonly Redis: RedisConstructor
   readonly connectTimeoutMs: number
   /** Gives an attempt up at once. */
   readonly signal: AbortSignal
 }
+
+/** Sends one command of a handshake. @throws Refused, or the socket's error */
+export type Ask = (args: readonly [string, ...RedisArg[]]) => Promise<unknown>
 
 /** One socket with its handshake done. It is never used again once lost. */
 export interface Session {
@@ -47,26 +53,31 @@ export interface Session {
   isReply(error: unknown): error is Error
   /** An error that says that nothing was written. */
   isUnsent(error: unknown): boolean
-  onLost(listener: (error: Error) => void): void
+  /** Returns the function that removes the listener. */
+  onLost(listener: (error: Error) => void): () => void
+  /** Destroys it and tells the listeners why. */
+  abandon(error: Error): void
   destroy(): void
 }
 
+/** What is said before the first command of anyone else: login, db, name. */
+export type Greeting = (ask: Ask, credentials: Credentials | undefined) => Promise<void>
+
 /**
- * Connects, logs in, selects the db, names the connection, and makes sure that the server is a primary. The handshake is
- * done here and not by ioredis, which goes on in db 0 when SELECT is refused.
- * @throws WrongPassword, NotPrimary, Refused, NotReady, or the socket's error
+ * Connects, and greets the server.
+ * @throws TlsFailed, NotReady, the socket's error, or what `greet` throws
  */
-export async function openSession(options: SessionOptions): Promise<Session> {
+export async function openSocket(options: SocketOptions, greet: Greeting): Promise<Session> {
   const { signal } = options
   let timer: NodeJS.Timeout | undefined
   let abort: (() => void) | undefined
-  const opening: { session?: Session } = {}
+  const opening: Opening = {}
   try {
     return await Promise.race([
-      open(options, opening),
+      open(options, opening, greet),
       new Promise<never>((_, reject) => {
         timer = setTimeout(() => {
-          reject(new NotReady(`not connected within ${options.connectTimeoutMs} ms`))
+          reject(opening.late ?? new NotReady(`not connected within ${options.connectTimeoutMs} ms`))
         }, options.connectTimeoutMs)
         abort = () => reject(new NotReady('the connection was closed'))
         if (signal.aborted) abort()
@@ -74,7 +85,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       }),
     ])
   } catch (error) {
-    opening.session?.destroy()
+    opening.failed = true
+    opening.destroy?.()
     throw error
   } finally {
     clearTimeout(timer)
@@ -82,11 +94,21 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   }
 }
 
-async function open(options: SessionOptions, opening: { session?: Session }): Promise<Session> {
-  const credentials = await options.credentials?.()
+interface Opening {
+  destroy?: () => void
+  failed?: true
+  /** What it means that nothing comes any more. */
+  late?: Error | undefined
+}
+
+async function open(options: SocketOptions, opening: Opening, greet: Greeting): Promise<Session> {
+  const [credentials, tls] = await Promise.all([options.credentials?.(), options.tls?.()])
+  if (opening.failed === true) throw new NotReady('given up')
+  const secure = tls === undefined ? undefined : await openSecureSocket(options.to, tls, opening)
   const redis = new options.Redis({
-    host: options.address.host,
-    port: options.address.port,
+    host: options.to.host,
+    port: options.to.port,
+    ...(secure === undefined ? {} : { Connector: connectorOf(secure) }),
     lazyConnect: true,
     connectTimeout: options.connectTimeoutMs,
     retryStrategy: null,
@@ -101,17 +123,56 @@ async function open(options: SessionOptions, opening: { session?: Session }): Pr
     disconnectTimeout: 1,
     protocol: 2,
   }) as RedisLike
-  const session = makeSession(redis)
-  opening.session = session
+  const session = makeSession(redis, options.to, secure, tls)
+  opening.destroy = () => session.destroy()
   const socketError = new Promise<never>((_, reject) => session.onLost(reject))
   socketError.catch(() => undefined)
+  let answered = false
+  const ask: Ask = async (args) => {
+    try {
+      const reply = await session.send(args, false)
+      answered = true
+      return reply
+    } catch (error) {
+      answered ||= session.isReply(error)
+      throw session.isReply(error) ? fromReply(error, false) : error
+    }
+  }
   await Promise.race([redis.connect().catch(() => socketError), socketError])
-  await Promise.race([handshake(session, options, credentials), socketError])
+  try {
+    await Promise.race([greet(ask, credentials), socketError])
+  } catch (error) {
+    throw answered || tls !== undefined ? error : cutUnheard(error as Error, options.to)
+  }
   return session
 }
 
-function makeSession(redis: RedisLike): Session {
-  const listeners: ((error: Error) => void)[] = []
+/** A TLS port hangs up on whoever speaks plainly. */
+function cutUnheard(error: Error, to: HostPort): Error {
+  if (error instanceof KeyshiftError) return error
+  const hint = 'if that is its TLS port, give redis.tls (or rediss://)'
+  return new NotReady(`${formatHostPort(to)} hung up before it answered anything (${error.message}): ${hint}`, {
+    cause: error,
+  })
+}
+
+/** Hands ioredis a socket that is connected already. */
+function connectorOf(secure: SecureSocket) {
+  return class {
+    readonly firstError = undefined
+    connect = async () => secure.stream
+    check = () => true
+    disconnect = (): void => secure.reset()
+  }
+}
+
+function makeSession(
+  redis: RedisLike,
+  to: HostPort,
+  secure: SecureSocket | undefined,
+  tls: TlsOptions | undefined,
+): Session {
+  const listeners = new Set<(error: Error) => void>()
   let cause: Error | undefined
   let lostWith: Error | undefined
   const lose = (error: Error): void => {
@@ -119,7 +180,8 @@ function makeSession(redis: RedisLike): Session {
     lostWith = error
     for (const listener of listeners) listener(error)
   }
-  redis.on('error', (error) => {
+  redis.on('error', (raw) => {
+    const error = raw !== undefined && tls !== undefined && isTlsAlert(raw) ? tlsTrouble(raw, to, tls) : raw
     cause ??= error
     // ioredis also reports a reply that nobody asked for here: after that no reply can be trusted.
     if (/queue state error|Protocol error/i.test(error?.message ?? '')) lose(error as Error)
@@ -127,19 +189,28 @@ function makeSession(redis: RedisLike): Session {
   const closed = (): void => lose(cause ?? new Error('the connection was closed by the other side'))
   redis.on('close', closed)
   redis.on('end', closed)
-  return {
+  const session: Session = {
     get lost() {
       return lostWith !== undefined
+    },
+    abandon: (error) => {
+      lose(error)
+      session.destroy()
     },
     send: ([command, ...args], buffers) => (buffers ? redis.callBuffer(command, args) : redis.call(command, args)),
     isReply: (error): error is Error => error instanceof Error && error.name === 'ReplyError',
     isUnsent: (error) => error instanceof Error && error.message.startsWith("Stream isn't writeable"),
     onLost: (listener) => {
       if (lostWith !== undefined) listener(lostWith)
-      else listeners.push(listener)
+      else listeners.add(listener)
+      return () => listeners.delete(listener)
     },
     destroy: () => {
       lostWith ??= cause ?? new Error('destroyed')
+      if (secure !== undefined) {
+        secure.reset()
+        return redis.disconnect()
+      }
       const stream = redis.stream
       // RST, so that neither Node nor the kernel sends what is still buffered. After our own end it would fail and leak the handle.
       if (stream?.resetAndDestroy !== undefined && !stream.connecting && !stream.writableEnded) stream.resetAndDestroy()
@@ -147,60 +218,5 @@ function makeSession(redis: RedisLike): Session {
       redis.disconnect()
     },
   }
-}
-
-async function handshake(session: Session, options: SessionOptions, credentials: Credentials | undefined) {
-  const ask = async (args: readonly [string, ...RedisArg[]]): Promise<unknown> => {
-    try {
-      return await session.send(args, false)
-    } catch (error) {
-      throw session.isReply(error) ? fromReply(error, false) : error
-    }
-  }
-  if (credentials !== undefined) await logIn(ask, credentials)
-  if (options.address.db !== 0) await ask(['SELECT', options.address.db])
-  // A proxy may refuse names; the connection is as good without.
-  await ask(['CLIENT', 'SETNAME', options.name]).catch((error: unknown) => {
-    if (!(error instanceof Refused) || ['NOAUTH', 'MAXCLIENTS'].includes(error.redisCode)) throw noAuth(error)
-  })
-  const role = await readRole(ask)
-  if (role !== 'master') throw new NotPrimary(formatRedisAddress(options.address), role)
-}
-
-async function logIn(ask: (args: readonly [string, ...RedisArg[]]) => Promise<unknown>, c: Credentials): Promise<void> {
-  try {
-    await ask(c.username === undefined || c.username === '' ? ['AUTH', c.password] : ['AUTH', c.username, c.password])
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error
-    if (error.message.includes('without any password configured') || error.message.includes('no password is set'))
-      return
-    if (error.redisCode !== 'WRONGPASS' && !/invalid (username-)?password/i.test(error.message)) throw error
-    const hint = /[\r\n]$/.test(c.password)
-      ? ': the password ends with a newline (make the Secret with printf or --from-literal, not echo)'
-      : ''
-    const user = c.username === undefined || c.username === '' ? 'the default user' : `user "${c.username}"`
-    throw new WrongPassword(`Redis refused the password of ${user}${hint}`, { cause: error })
-  }
-}
-
-function noAuth(error: unknown): unknown {
-  return error instanceof Refused && error.redisCode === 'NOAUTH'
-    ? new WrongPassword('Redis asks for a password and none was given', { cause: error })
-    : error
-}
-
-async function readRole(ask: (args: readonly [string, ...RedisArg[]]) => Promise<unknown>): Promise<string> {
-  try {
-    const info = String(await ask(['INFO', 'replication']))
-    return /^role:(\w+)/m.exec(info)?.[1] ?? 'server without a role'
-  } catch (error) {
-    if (!(error instanceof Refused) || replyCode(error) !== 'NOPERM') throw noAuth(error)
-  }
-  try {
-    const role = (await ask(['ROLE'])) as unknown[]
-    return String(role[0])
-  } catch (error) {
-    if (!(error instanceof Refused) || replyCode(error) !== 'NOPERM') throw error
-    throw new Refused('NOPERM', 'the Redis user may not ask for the role of the server: grant it +info')
-  }
+  return session
 }

@@ -1,5 +1,7 @@
 /** The program of a worker pod: carries out one KEYSHIFT_WORK and ends with 0 (done) or 1 (failed). */
+import { join } from 'node:path'
 import { CONNECTION_NAME } from '../protocol/control-keys.ts'
+import { SECRETS } from '../protocol/work.ts'
 import { Connection } from '../redis/connection.ts'
 import { createLog } from '../platform/logger.ts'
 import { createRegistry } from '../platform/metrics.ts'
@@ -8,7 +10,7 @@ import { createProcessEnd } from '../platform/process-end.ts'
 import { describe } from '../platform/safe-json.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { DEFAULT_WORKER_LIMITS, Stopped, type WorkerContext } from './context.ts'
-import { readCredentials } from './credentials.ts'
+import { readCredentials, readTls } from './credentials.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { connect } from './connect.ts'
 import { runWork } from './run.ts'
@@ -54,10 +56,14 @@ async function work(settings: WorkerSettings): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort())
 
   const registry = createRegistry()
+  const credentialsIn = (folder: string) =>
+    readCredentials(join(settings.secretsDir, folder), (secret) => log.addSecret(secret))
   const redis = new Connection({
     address: work.address,
     name: CONNECTION_NAME.worker(spec.jobName),
-    credentials: () => readCredentials(settings.credentialsDir, (secret) => log.addSecret(secret)),
+    credentials: () => credentialsIn(SECRETS.redis),
+    sentinelCredentials: () => credentialsIn(SECRETS.sentinel),
+    tls: spec.tls && (() => readTls(settings.secretsDir, spec.tls ?? {})),
   })
   const context: WorkerContext = {
     work,

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { CREDENTIALS_DIR, WORK_ENV } from '../protocol/work.ts'
+import { SECRETS_DIR, WORK_ENV } from '../protocol/work.ts'
 import { logLevelText, portText, readSettings, type LogLevel } from '../platform/settings.ts'
 
 export interface WorkerSettings {
@@ -8,7 +8,7 @@ export interface WorkerSettings {
   readonly logLevel: LogLevel
   /** Serves /metrics, /healthz and /readyz where it is given. */
   readonly metricsPort: number | undefined
-  readonly credentialsDir: string
+  readonly secretsDir: string
   readonly terminationLog: string
 }
 
@@ -19,7 +19,7 @@ export function readWorkerSettings(env: Readonly<Record<string, string | undefin
       [WORK_ENV]: z.string(),
       KEYSHIFT_LOG_LEVEL: logLevelText.default('info'),
       KEYSHIFT_METRICS_PORT: portText.optional(),
-      KEYSHIFT_CREDENTIALS_DIR: z.string().default(CREDENTIALS_DIR),
+      KEYSHIFT_SECRETS_DIR: z.string().default(SECRETS_DIR),
       KEYSHIFT_TERMINATION_LOG: z.string().default('/dev/termination-log'),
     },
     env,
@@ -28,7 +28,7 @@ export function readWorkerSettings(env: Readonly<Record<string, string | undefin
     work: s[WORK_ENV],
     logLevel: s.KEYSHIFT_LOG_LEVEL,
     metricsPort: s.KEYSHIFT_METRICS_PORT,
-    credentialsDir: s.KEYSHIFT_CREDENTIALS_DIR,
+    secretsDir: s.KEYSHIFT_SECRETS_DIR,
     terminationLog: s.KEYSHIFT_TERMINATION_LOG,
   }
 }

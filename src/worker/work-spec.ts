@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { parseTemplates, type KeyTemplates } from '../protocol/templates.ts'
 import { WORK_ENV, WORK_KINDS, type WorkSpec } from '../protocol/work.ts'
-import { parseRedisAddress, type RedisAddress } from '../redis/connection.ts'
+import { parseRedisPlace, type RedisPlace } from '../redis/connection.ts'
 
 /** Thrown for a KEYSHIFT_WORK that cannot be carried out; the message names the field. */
 export class WorkSpecError extends Error {
@@ -11,7 +11,7 @@ export class WorkSpecError extends Error {
 export interface Work {
   readonly spec: WorkSpec
   readonly templates: KeyTemplates
-  readonly address: RedisAddress
+  readonly address: RedisPlace
 }
 
 const schema = z
@@ -29,6 +29,13 @@ const schema = z
     allowTarget: z.boolean().optional(),
     queues: z.array(z.string().min(1)),
     redis: z.string().min(1),
+    tls: z
+      .strictObject({
+        caFrom: z.string().min(1).optional(),
+        clientCert: z.literal(true).optional(),
+        serverName: z.string().min(1).optional(),
+      })
+      .optional(),
     maxKeysPerSecond: z.int().min(1),
     maxRedisLatencyMs: z.number().positive(),
     assume: z.strictObject({
@@ -58,7 +65,7 @@ export function parseWork(text: string): Work {
   return {
     spec,
     templates: within('legacy, target', () => parseTemplates(spec.legacy, spec.target)),
-    address: within('redis', () => parseRedisAddress(spec.redis)),
+    address: within('redis', () => parseRedisPlace(spec.redis)),
   }
 }
 

@@ -77,7 +77,7 @@ async function carryOut(deps: ExecutorDeps, context: ActionContext, action: Acti
       return confirmFence(deps, context, action.epoch)
     case 'CreateJob': {
       const { attempt, suspend } = action
-      const redis = formatRedisAddress(resolveRedis(resource.spec.redis.address, namespace))
+      const redis = formatRedisAddress(resolveRedis(resource.spec.redis, namespace))
       const work = { ...action.work, redis }
       const job = buildJob({ resource, work, attempt, suspend, image: deps.image, pullPolicy: deps.pullPolicy })
       const started = { jobName: work.jobName, run: work.run, resumes: action.resumes }

@@ -1,8 +1,9 @@
 import { API_VERSION, KIND, type JobKeyMigration } from '../../api/resource.ts'
 import type { Job } from '../../kube/types.ts'
-import { CREDENTIALS_DIR, WORK_ENV, type WorkKind, type WorkSpec } from '../../protocol/work.ts'
+import { WORK_ENV, type WorkKind, type WorkSpec } from '../../protocol/work.ts'
 import { WORKER_CONTAINER } from '../gather/jobs.ts'
 import { LABELS } from '../resources.ts'
+import { mountedSecrets } from './job-secrets.ts'
 
 export interface JobInput {
   readonly resource: JobKeyMigration
@@ -33,7 +34,7 @@ export function buildJob(input: JobInput): Job {
     [LABELS.kind]: work.kind,
     [LABELS.attempt]: String(attempt),
   }
-  const secret = resource.spec.redis.credentialsSecretRef?.name
+  const { volumeMounts, volumes } = mountedSecrets(resource.spec.redis)
   return {
     metadata: {
       name: work.jobName,
@@ -93,14 +94,10 @@ export function buildJob(input: JobInput): Job {
                 readOnlyRootFilesystem: true,
                 capabilities: { drop: ['ALL'] },
               },
-              ...(secret === undefined
-                ? {}
-                : { volumeMounts: [{ name: 'redis-credentials', mountPath: CREDENTIALS_DIR, readOnly: true }] }),
+              ...(volumeMounts.length === 0 ? {} : { volumeMounts }),
             },
           ],
-          ...(secret === undefined
-            ? {}
-            : { volumes: [{ name: 'redis-credentials', secret: { secretName: secret, defaultMode: 0o440 } }] }),
+          ...(volumes.length === 0 ? {} : { volumes }),
         },
       },
     },

@@ -76,7 +76,7 @@ test('the smallest spec is accepted and gets its defaults', async () => {
   })
 })
 
-test.each(['minimal', 'full'])('examples/%s.yaml applies as it is, with no field unknown', async (name) => {
+test.each(['minimal', 'full', 'sentinel'])('examples/%s.yaml applies as it is, with no field unknown', async (name) => {
   const file = join(import.meta.dirname, `../../../examples/${name}.yaml`)
   const said = await plane.kubectl(['apply', '--dry-run=server', '--validate=strict', '-f', file])
   expect(said).toContain('(server dry run)')
@@ -137,6 +137,26 @@ const bad: [string, (spec: Json) => Json, RegExp][] = [
   ],
   ['an address with a password', (s) => ({ ...s, redis: { address: 'redis://:pw@redis:6379/0' } }), /redis.address/],
   ['an address without a db', (s) => ({ ...s, redis: { address: 'redis://redis:6379' } }), /redis.address/],
+  [
+    'neither an address nor Sentinels',
+    (s) => ({ ...s, redis: {} }),
+    /give either redis.address, or redis.sentinel where Sentinels say/,
+  ],
+  [
+    'an address beside Sentinels',
+    (s) => ({ ...s, redis: { address: 'redis://r:6379/0', sentinel: { masterName: 'm', addresses: ['s'], db: 0 } } }),
+    /give either redis.address, or redis.sentinel where Sentinels say/,
+  ],
+  [
+    'Sentinels without a db',
+    (s) => ({ ...s, redis: { sentinel: { masterName: 'm', addresses: ['s'] } } }),
+    /redis.sentinel.db: Required/,
+  ],
+  [
+    'a Sentinel given as a URL',
+    (s) => ({ ...s, redis: { sentinel: { masterName: 'm', addresses: ['redis://s:1'], db: 0 } } }),
+    /redis.sentinel.addresses/,
+  ],
   ['no workloads', (s) => ({ ...s, app: { workloads: [] } }), /workloads.*at least 1/],
   [
     'neither Prometheus nor disabled',
@@ -193,11 +213,22 @@ describe('once the walk has left Legacy', () => {
   test('canary.by cannot change', async () => {
     expect(await refusal({ ...smallest(), canary: { by: 'Workspace' } }, 'walking')).toMatch(/canary.by cannot change/)
   })
-  test('the Redis address can change only while paused', async () => {
-    const moved = { ...smallest(), redis: { address: 'redis://other:6379/0' } }
-    expect(await refusal(moved, 'walking')).toMatch(/only while paused/)
-    await apply({ ...smallest(), paused: true }, 'walking')
-    expect(await refusal({ ...moved, paused: true }, 'walking')).toBe('(accepted)')
+  test('the place of Redis can change only while paused', async () => {
+    const sentinel = { masterName: 'm', addresses: ['s:1'], db: 0 }
+    const places = [
+      { address: 'redis://other:6379/0' },
+      { sentinel },
+      { sentinel: { ...sentinel, db: 1 } },
+      { sentinel: { ...sentinel, masterName: 'other' } },
+      { sentinel: { ...sentinel, addresses: ['s:2'] } },
+    ]
+    let before = smallest()
+    for (const redis of places) {
+      const moved = { ...before, redis }
+      expect(await refusal(moved, 'walking')).toMatch(/only while paused/)
+      for (const spec of [{ ...before, paused: true }, { ...moved, paused: true }, moved]) await apply(spec, 'walking')
+      before = moved
+    }
   })
 })
 

@@ -192,8 +192,9 @@ describe('[K5] credentials', () => {
   test('any characters log in, and none of them is logged', async () => {
     await setPassword(password)
     await world.loadHashes(5)
-    const dir = mount('secret', { username: 'jobs\n', password })
-    const worker = world.spawn(world.spec('backfill'), { KEYSHIFT_CREDENTIALS_DIR: dir, KEYSHIFT_LOG_LEVEL: 'debug' })
+    mount('secrets/redis', { username: 'jobs\n', password })
+    const dir = join(world.dir, 'secrets')
+    const worker = world.spawn(world.spec('backfill'), { KEYSHIFT_SECRETS_DIR: dir, KEYSHIFT_LOG_LEVEL: 'debug' })
     const { code, stdout, stderr } = await worker.ended
     expect(code).toBe(0)
     expect(stdout + stderr).not.toContain(password)

@@ -153,7 +153,7 @@ export class World {
         PATH: process.env['PATH'],
         KEYSHIFT_WORK: typeof spec === 'string' ? spec : JSON.stringify(spec),
         KEYSHIFT_TERMINATION_LOG: terminationLog,
-        KEYSHIFT_CREDENTIALS_DIR: join(this.dir, 'no-credentials'),
+        KEYSHIFT_SECRETS_DIR: join(this.dir, 'no-secrets'),
         ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,5 +1,5 @@
 import { keptOf } from '../../../src/api/kept.ts'
-import { type JobKeyMigration } from '../../../src/api/resource.ts'
+import { redisPlaceOf, type JobKeyMigration } from '../../../src/api/resource.ts'
 import { SpecSchema, type Spec, type SpecInput } from '../../../src/api/schema.ts'
 import { StatusSchema, type Status, type StatusCondition } from '../../../src/api/status.ts'
 import { decide } from '../../../src/decision/decide.ts'
@@ -185,7 +185,7 @@ export function statusAt(phase: Phase, put: Put = {}): Status {
   return clean({
     ...published,
     convergedAt: converged,
-    redisSeen: { address: spec.redis.address, runId: 'run-1', lineage: LINEAGE, since: isoTime(T0 - HOUR) },
+    redisSeen: { address: redisPlaceOf(spec.redis), runId: 'run-1', lineage: LINEAGE, since: isoTime(T0 - HOUR) },
     ...(soaks ? { soakEndsAt: isoTime(at + SECOND + HOUR), soakCountedThrough: converged } : {}),
     ...put.over,
   })

@@ -343,14 +343,14 @@ describe('state that contradicts itself is StateConflict: nothing is published u
       'a Redis elsewhere without the record',
       status,
       world({ record: undefined, fence: undefined }),
-      /redis.address has changed/,
+      /redis.address or redis.sentinel has changed/,
       moved,
     ],
     [
       'a Redis elsewhere with an older record',
       status,
       world({ record: recordOf(statusAt('Legacy', { epoch: 6 })), fence: 5 }),
-      /redis.address has changed/,
+      /redis.address or redis.sentinel has changed/,
       moved,
     ],
   ])('%s', (_, before, observations, message, spec = {}) => {

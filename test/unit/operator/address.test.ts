@@ -1,4 +1,7 @@
+import { formatRedisAddress, parseRedisPlace } from '../../../src/redis/address.ts'
 import { resolvePrometheus, resolveRedis } from '../../../src/operator/address.ts'
+
+const NOTHING_ELSE = { observers: [], assume: {} }
 
 describe('an address of a spec', () => {
   const redis: readonly (readonly [string, string, string])[] = [
@@ -8,7 +11,22 @@ describe('an address of a spec', () => {
     ['an IPv6 address stays', 'redis://[fd00::1]:6379/0', 'fd00::1'],
   ]
   it.each(redis)('%s', (_, address, host) => {
-    expect(resolveRedis(address, 'app').host).toBe(host)
+    expect(resolveRedis({ ...NOTHING_ELSE, address }, 'app')).toMatchObject({ host })
+  })
+
+  it('of Sentinels is resolved likewise, each for itself', () => {
+    const sentinel = { masterName: 'mymaster', addresses: ['sentinel', 's.prod.svc:1', '[fd00::1]:2'], db: 3 }
+    const place = resolveRedis({ ...NOTHING_ELSE, sentinel }, 'app')
+    expect(place).toEqual({
+      sentinels: [
+        { host: 'sentinel.app.svc', port: 26379 },
+        { host: 's.prod.svc', port: 1 },
+        { host: 'fd00::1', port: 2 },
+      ],
+      masterName: 'mymaster',
+      db: 3,
+    })
+    expect(parseRedisPlace(formatRedisAddress(place))).toEqual(place)
   })
 
   it('of Prometheus keeps scheme, port and path', () => {

@@ -236,7 +236,7 @@ describe('a resource', () => {
     [
       'a port that does not exist',
       { ...resource().spec, redis: { ...resource().spec.redis, address: 'redis://redis:99999/0' } },
-      /spec\.redis\.address: a Redis address is/,
+      /spec\.redis: a Redis address is/,
     ],
     [
       'an address of Prometheus that is no URL',

@@ -38,7 +38,7 @@ describe('a Secret (O2)', () => {
 
   it('tells what is used of it to the log, the user name not', async () => {
     const values = await reader().read('app', 'auth')
-    expect([values.get('username'), values.get('password')]).toEqual(['app\n', 'one'])
+    expect([values.get('username', 'open'), values.get('password')]).toEqual(['app\n', 'one'])
     expect(told).toEqual(['one'])
   })
 
@@ -63,7 +63,7 @@ describe('a Secret (O2)', () => {
     beforeEach(() => {
       ;[opened, woken] = [[], []]
       const wake = (resource: string): void => void woken.push(resource)
-      pool = new RedisPool(reader(), wake, (_, credentials) => {
+      pool = new RedisPool(reader(), wake, ({ credentials = async () => undefined }) => {
         const entry: Opened = { credentials, closed: false, state: () => undefined }
         opened.push(entry)
         const connection: Pick<Connection, 'close' | 'onState'> = {
@@ -122,6 +122,22 @@ describe('a Secret (O2)', () => {
       expect(opened.map(({ closed }) => closed)).toEqual([true, true])
     })
 
+    it('of another spec for the same Redis are others: another CA, another name, other Sentinels', async () => {
+      const tls = { caSecretRef: { name: 'auth', key: 'password' } }
+      const sentinel = { masterName: 'm', addresses: ['s:1'], db: 0 }
+      const specs = [
+        redis,
+        { ...redis, tls: {} },
+        { ...redis, tls },
+        { ...redis, tls: { ...tls, serverName: 'redis' } },
+        { observers: [], assume: {}, sentinel },
+        { observers: [], assume: {}, sentinel: { ...sentinel, db: 1 } },
+        { observers: [], assume: {}, sentinel: { ...sentinel, credentialsSecretRef: { name: 'auth' } } },
+      ]
+      const made = await Promise.all(specs.map((spec, i) => pool.connectionFor(`app/${i}`, 'app', spec)))
+      expect(new Set(made).size).toBe(specs.length)
+    })
+
     it('that found the new password by themselves are kept', async () => {
       const first = await pool.connectionFor('app/a', 'app', redis)
       secret = data('two', '2')
@@ -138,7 +154,8 @@ describe('a Secret (O2)', () => {
 
     it('need a password in the Secret', async () => {
       secret = { metadata: {}, data: {} }
-      await expect(pool.connectionFor('app/a', 'app', redis)).rejects.toThrow(
+      await pool.connectionFor('app/a', 'app', redis)
+      await expect(opened[0]?.credentials()).rejects.toThrow(
         'Secret auth in namespace app has no key "password": add it',
       )
     })

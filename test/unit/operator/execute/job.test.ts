@@ -71,6 +71,24 @@ describe('a worker Job', () => {
     expect(JSON.stringify(pod.containers[0]?.['env'])).not.toContain('auth')
   })
 
+  it('gets the Secrets of Sentinels and of TLS as files, the CA under one name whatever its key', () => {
+    const redis = {
+      sentinel: { masterName: 'm', addresses: ['s'], db: 0, credentialsSecretRef: { name: 'sentinel-auth' } },
+      tls: { caSecretRef: { name: 'ca', key: 'root.pem' }, clientCertSecretRef: { name: 'cert' } },
+    }
+    const pod = podOf(build({ resource: resource({ spec: { redis } }) }))
+    expect(pod['volumes']).toMatchObject([
+      { secret: { secretName: 'sentinel-auth' } },
+      { secret: { secretName: 'ca', items: [{ key: 'root.pem', path: 'ca.crt' }] } },
+      { secret: { secretName: 'cert' } },
+    ])
+    expect(pod.containers[0]?.['volumeMounts']).toMatchObject([
+      { mountPath: '/var/run/keyshift/sentinel' },
+      { mountPath: '/var/run/keyshift/redis-ca' },
+      { mountPath: '/var/run/keyshift/redis-cert' },
+    ])
+  })
+
   it('ends: a deadline, a bound on retries, and a life after the end that is long enough to be read', () => {
     const { spec } = build()
     expect(spec?.['activeDeadlineSeconds']).toBeGreaterThan(0)
