@@ -76,6 +76,27 @@ test.each<[string, (abort: AbortController) => Error]>([
   expect(tries).toBeGreaterThan(1)
 })
 
+test.each([
+  ['a read', { read: true }, 2],
+  ['a write that Redis remembers', { read: false, remembered: true }, 2],
+  ['a write', { read: false }, 1],
+])('after a cut %s is sent again only where that is safe', async (_, kind, sends) => {
+  const { engine } = makeEngine()
+  let tries = 0
+  const run = engine.run({
+    name: 'op',
+    workspaceId: 'w1',
+    ...kind,
+    send: async () => {
+      tries += 1
+      if (tries === 1) throw new UnknownOutcome('cut')
+      return { status: 'OK', rest: [] }
+    },
+  })
+  await (sends === 1 ? expect(run).rejects.toBeInstanceOf(UnknownOutcome) : run)
+  expect(tries).toBe(sends)
+})
+
 describe('a write with almost nothing left of its deadline would only end the socket of others:', () => {
   const write = (sent: CallOptions[]): Operation => ({
     name: 'update',
