@@ -2,11 +2,14 @@ import { parseTemplates } from '../../src/protocol/templates.ts'
 import { aclRules, appRights, keyshiftRights, type NeededRight } from '../../src/redis/rights.ts'
 
 const WIDTH = 110
+const templates = parseTemplates('ai:job:{job_id}', 'ai:job:{workspace_id}:{job_id}')
+const input = { templates, workspaceField: 'workspace_id', queues: ['ai:queue'] }
+
+/** The line that makes the user of an application. */
+export const appUser = (): string[] => line('app', appRights(input))
 
 /** `docs/redis-users.md`: the Redis users of an installation, each with the least rights that do. */
 export function redisUsersPage(): string {
-  const templates = parseTemplates('ai:job:{job_id}', 'ai:job:{workspace_id}:{job_id}')
-  const input = { templates, workspaceField: 'workspace_id', queues: ['ai:queue'] }
   const advised = aclRules(keyshiftRights(input).filter(({ tells }) => tells === 'writers')).join(' ')
   return [
     '<!-- Do not edit: made from src/redis/rights.ts by `npm run generate`. -->',
@@ -22,7 +25,7 @@ export function redisUsersPage(): string {
     '',
     'The user of the application, with the Keyshift client:',
     '',
-    ...line('app', appRights(input)),
+    ...appUser(),
     '',
     'What is missing is named all at once: of the `keyshift` user by preflight or, where the operator cannot even read, in `status.awaits`; of the',
     "application's users, as soon as one of its pods is connected, as `RedisRightsMissing`, and no step is taken until it is granted. Without",

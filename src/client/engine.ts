@@ -11,7 +11,7 @@ import type { Routing } from './routing.ts'
 import type { OperationOptions } from './types.ts'
 
 /** Refusals that pass when the connection finds the primary again, or the server is less busy. */
-const PASSING = new Set(['READONLY', 'LOADING', 'MASTERDOWN', 'BUSY', 'NOAUTH'])
+export const PASSING: ReadonlySet<string> = new Set(['READONLY', 'LOADING', 'MASTERDOWN', 'BUSY', 'NOAUTH'])
 const MAX_PAUSE_MS = 500
 
 export interface Operation {

@@ -57,7 +57,9 @@ export function controlKeys(prefix: string): ControlKeys {
 
 /** JSON value of a field of `members`. */
 export interface MemberRecord {
+  /** `metadata.uid` of the pod; '' where it is not known, and then the operator can match it to no pod. */
   readonly podUid: string
+  /** `metadata.name` of the pod; for people. */
   readonly podName: string
   /** Version of the client package. */
   readonly version: string
@@ -83,12 +85,15 @@ export interface RecordFields {
   readonly cluster: string
   /** `namespace/name` of the resource. */
   readonly owner: string
+  /** Phase of the document. */
   readonly phase: string
+  /** Decimal, step of the document. */
   readonly step: string
   /** Decimal. With `revision` the compare-and-set field: a record is only ever replaced by one that is not older. */
   readonly epoch: string
   /** Decimal. Grows with each change of `account` within the epoch. */
   readonly revision: string
+  /** Hash of the document. */
   readonly hash: string
   /** The routing document, byte for byte as published. */
   readonly document: string

@@ -10,19 +10,29 @@ export interface RoutingDocument {
   readonly hash: string
   /** Name of the JobKeyMigration, part of the bucket. */
   readonly name: string
+  /** Row of the routing table. A reader refuses a document of a phase that it does not know. */
   readonly phase: Phase
+  /** Index of the step within the phase, 0 to 1000; for people. */
   readonly step: number
+  /** Percent (0 to 100) of new jobs that get a target key. */
   readonly createTarget: number
+  /** Percent (0 to 100) of reads that try the target key first. */
   readonly readTarget: number
+  /** Which id the bucket is made of. */
   readonly canaryBy: 'Job' | 'Workspace'
+  /** Template of the legacy key. */
   readonly legacy: string
+  /** Template of the target key. */
   readonly target: string
   /** Hash field, or top-level JSON field, that holds the workspace. */
   readonly workspaceField: string
+  /** Keys of the queues that the resource declares; for people and preflight, clients use whatever queue they are told. */
   readonly queues: readonly string[]
+  /** Begin of every control key; must be the one that the templates give. */
   readonly controlPrefix: string
   /** An epoch so far may have made target keys. Until then a name of that form is a job whose id has the delimiter in it. */
   readonly targets: boolean
+  /** Reserved: false in this version. */
   readonly final: boolean
 }
 

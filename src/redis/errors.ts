@@ -85,7 +85,7 @@ export class SentinelFailed extends KeyshiftError {
 }
 
 /** Codes with which Redis refuses a script before its first command. */
-const REFUSED_BEFORE_START = new Set([
+export const REFUSED_BEFORE_START: ReadonlySet<string> = new Set([
   'OOM',
   'NOREPLICAS',
   'READONLY',

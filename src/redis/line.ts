@@ -23,7 +23,7 @@ interface Pending {
 export const spareMs = (deadlineMs: number): number => Math.min(50, deadlineMs / 10)
 
 /** The server is no primary any more, or knows us no longer: the primary must be looked for again. */
-const LOOK_AGAIN = ['READONLY', 'NOAUTH', 'MASTERDOWN']
+export const LOOK_AGAIN: readonly string[] = ['READONLY', 'NOAUTH', 'MASTERDOWN']
 
 /**
  * One socket and the calls on it. A write that passed its deadline takes the socket with it, for its bytes may still lie in

@@ -90,8 +90,11 @@ const jobKeys = (j: JobCall): string[] => [
   j.operation === undefined ? j.keys.fence : j.keys.operation(j.operation.id),
 ]
 const ORDER_BY_NAMES = { parted: undefined, unparted: 'L?', shared: 'L!' }
+/** ARGV 7 of the job scripts: see lib/job.lua. */
+export const orderArgument = (order: JobCall['order'], names: NonNullable<JobCall['names']>): string =>
+  ORDER_BY_NAMES[names] ?? order
 const jobArgs = (j: JobCall): RedisArg[] => {
-  const order = ORDER_BY_NAMES[j.names ?? 'parted'] ?? j.order
+  const order = orderArgument(j.order, j.names ?? 'parted')
   return [j.epoch, j.workspaceId, j.workspaceField, j.type, j.forbidden, order]
 }
 const queueKeys = (k: ControlKeys, queue: string | undefined): string[] =>

@@ -4,8 +4,8 @@
 -- KEYS 1-4 as in lib/job; 5 queue, 6 queued, 7 depth (all three the fence again: no queue)
 -- ARGV 1-7 as in lib/job; 8 '1': also on target; 9 expiry mode 'none' 'ttl' 'at'; 10 its ms; 11 queue entry;
 --      12 ms to keep the operation's answer; 13... field, value, ... or one text
--- Answers OK expiry | EXISTS | DENIED | MALFORMED | WORKSPACE | EXPIRY (in the past) | QUEUE (not a list) | NOPERM what
---         | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
+-- Answers OK expiry | EXISTS | DENIED | MALFORMED | SHARED_NAME | WORKSPACE | EXPIRY (in the past) | QUEUE (not a list)
+--         | NOPERM what | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
 --- @include "lib/job"
 --- @include "lib/counted-queue"
 local refusal, fence = fence_refusal(KEYS[1], epoch)

@@ -2,7 +2,8 @@
 -- Deletes a job on each key that exists, a stray target of it as well.
 -- KEYS 1-4 as in lib/job
 -- ARGV 1-7 as in lib/job; 8 ms to keep the operation's answer
--- Answers OK | NOT_FOUND | DENIED | MALFORMED | NOPERM what | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
+-- Answers OK unscoped | NOT_FOUND | DENIED | MALFORMED | SHARED_NAME | NOPERM what | OPERATION_REUSED
+--         | STALE_EPOCH fence | NO_FENCE
 --- @include "lib/job"
 local refusal, fence = fence_refusal(KEYS[1], epoch)
 if refusal then return answer(refusal, fence) end

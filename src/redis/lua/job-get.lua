@@ -3,7 +3,7 @@
 -- KEYS 1-3 as in lib/job; 4 the fence again; 5 backfilled, 6 fallback counter
 -- ARGV 1-7 as in lib/job
 -- Answers OK served('target' 'fallback' 'legacy') unscoped('0' '1') expiry(ms, -1: none) value(list of field, value; or text)
---         | NOT_FOUND | DENIED | MALFORMED | NOPERM what | STALE_EPOCH fence | NO_FENCE
+--         | NOT_FOUND | DENIED | MALFORMED | SHARED_NAME | NOPERM what | STALE_EPOCH fence | NO_FENCE
 -- Counts a fallback (legacy after a target miss) while the backfill is recorded as complete.
 --- @include "lib/job"
 local refusal, fence = fence_refusal(KEYS[1], epoch)

@@ -3,8 +3,8 @@
 -- KEYS 1-4 as in lib/job
 -- ARGV 1-7 as in lib/job; 8 ms to keep the operation's answer; then for each command: name, number of arguments, arguments.
 --      HSET (field, value), HDEL (field), HINCRBY and HINCRBYFLOAT (field, by)
--- Answers OK unscoped result... | WORKSPACE | INVALID message | NOT_FOUND | DENIED | MALFORMED | NOPERM what
---         | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
+-- Answers OK unscoped result... | WORKSPACE | INVALID message | NOT_FOUND | DENIED | MALFORMED | SHARED_NAME
+--         | NOPERM what | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
 --- @include "lib/job"
 local ARITY = { HSET = 2, HDEL = 1, HINCRBY = 2, HINCRBYFLOAT = 2 }
 local refusal, fence = fence_refusal(KEYS[1], epoch)

@@ -2,8 +2,8 @@
 -- Replaces the text of a job on each key that exists, where the stored bytes are still those that the caller read.
 -- KEYS 1-4 as in lib/job
 -- ARGV 1-7 as in lib/job; 8 ms to keep the operation's answer; 9 old text; 10 new text
--- Answers OK | CONFLICT | WORKSPACE (changed, or not readable) | NOT_FOUND | DENIED | MALFORMED | NOPERM what
---         | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
+-- Answers OK unscoped | CONFLICT | WORKSPACE (changed, or not readable) | NOT_FOUND | DENIED | MALFORMED | SHARED_NAME
+--         | NOPERM what | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
 -- The expiry stays. The value is compared and stored as bytes: cjson only reads the workspace.
 --- @include "lib/job"
 local refusal, fence = fence_refusal(KEYS[1], epoch)

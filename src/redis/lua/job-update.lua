@@ -3,8 +3,8 @@
 -- KEYS 1-4 as in lib/job
 -- ARGV 1-7 as in lib/job; 8 ms to keep the operation's answer; 9 number of expected fields; then for each: field, '1'
 --      (has this value) or '0' (is absent), value; then field, value, ...
--- Answers OK | CONFLICT field | WORKSPACE | NOT_FOUND | DENIED | MALFORMED | NOPERM what | OPERATION_REUSED
---         | STALE_EPOCH fence | NO_FENCE
+-- Answers OK unscoped | CONFLICT field | WORKSPACE | NOT_FOUND | DENIED | MALFORMED | SHARED_NAME
+--         | NOPERM what | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
 --- @include "lib/job"
 local refusal, fence = fence_refusal(KEYS[1], epoch)
 if refusal then return answer(refusal, fence) end

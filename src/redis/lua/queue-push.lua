@@ -2,7 +2,8 @@
 -- Pushes the entry of a job that exists.
 -- KEYS 1-4 as in lib/job; 5 queue, 6 queued, 7 depth
 -- ARGV 1-7 as in lib/job; 8 ms to keep the operation's answer; 9 queue entry
--- Answers OK | NOT_FOUND | DENIED | MALFORMED | QUEUE (not a list) | NOPERM what | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
+-- Answers OK unscoped | NOT_FOUND | DENIED | MALFORMED | SHARED_NAME | QUEUE (not a list)
+--         | NOPERM what | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
 --- @include "lib/job"
 --- @include "lib/counted-queue"
 local refusal, fence = fence_refusal(KEYS[1], epoch)

@@ -1,7 +1,7 @@
 #!lua
 -- Puts an entry back to the end of its queue, in the form that the phase writes: for nack by its holder, or by the reaper once
 -- the lease has ended.
--- KEYS, ARGV as in lib/queue-entry; ARGV 12 'nack' or 'reap', 13 the pair's form of the job id: delimiter
+-- KEYS, ARGV as in lib/queue-entry; ARGV 12 'nack' or 'reap', 13 what stands between the ids of a pair: the forbidden character
 -- Answers OK | GONE | MALFORMED | LEASE_LOST | QUEUE (not a list) | NOPERM what | STALE_EPOCH fence | NO_FENCE
 --- @include "lib/queue-entry"
 --- @include "lib/time"

@@ -1,0 +1,68 @@
+#!lua
+-- First half of dequeue: moves the oldest entry to the processing list and gives it a lease.
+-- KEYS 1 fence, 2 queue, 3 processing, 4 leases
+-- ARGV 1 token, 2 epoch, 3 lease ms
+-- Answers OK entry lease-end | EMPTY | QUEUE (not a list) | NOPERM what | STALE_EPOCH fence | NO_FENCE
+-- Decimal min_epoch, or nil where it is absent or not a number.
+local function read_fence(key)
+  local fence = redis.call('GET', key)
+  return fence and tonumber(fence) or nil
+end
+
+-- nil where an operation of `epoch` may go on; else the status and the fence. An absent fence is fine for epochs 0 and 1 only.
+local function fence_refusal(key, epoch)
+  local fence = read_fence(key)
+  if fence == nil then
+    if epoch <= 1 then return nil end
+    return 'NO_FENCE', '0'
+  end
+  if epoch < fence then return 'STALE_EPOCH', tostring(fence) end
+  return nil
+end
+-- Redis TIME in ms; the same for the whole script.
+local function now_ms()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+-- A whole number as decimal text: tostring would write 1.6e+12.
+local function decimal(n)
+  return string.format('%.0f', n)
+end
+-- First of the commands that the user may not run, or nil. Asked before the first write: a refused command in the middle
+-- stops a script and nothing is undone.
+local function missing_right(commands)
+  for _, command in ipairs(commands) do
+    if not redis.acl_check_cmd(unpack(command)) then return command[1] .. ' on ' .. command[2] end
+  end
+  return nil
+end
+-- Depth of a queue by workspace. `queued` remembers who was counted for an entry, so that entries of other producers,
+-- repeated ones, and those whose job is gone keep the sum right.
+local function count_entry(queued, depth, entry, workspace)
+  if redis.call('HSETNX', queued, entry, workspace) == 1 then redis.call('HINCRBY', depth, workspace, 1) end
+end
+
+local function uncount_entry(queued, depth, entry)
+  local workspace = redis.call('HGET', queued, entry)
+  if not workspace then return end
+  redis.call('HDEL', queued, entry)
+  if redis.call('HINCRBY', depth, workspace, -1) <= 0 then redis.call('HDEL', depth, workspace) end
+end
+
+-- Whether the key can be used as a list.
+local function is_list(key)
+  local kind = redis.call('TYPE', key).ok
+  return kind == 'none' or kind == 'list'
+end
+local token = ARGV[1]
+local refusal, fence = fence_refusal(KEYS[1], tonumber(ARGV[2]))
+if refusal then return { token, refusal, fence } end
+if not is_list(KEYS[2]) or not is_list(KEYS[3]) then return { token, 'QUEUE' } end
+if redis.call('LLEN', KEYS[2]) == 0 then return { token, 'EMPTY' } end
+local lacks = missing_right({ { 'LMOVE', KEYS[2], KEYS[3], 'RIGHT', 'LEFT' }, { 'ZADD', KEYS[4], '1', 'a' } })
+if lacks then return { token, 'NOPERM', lacks } end
+local entry = redis.call('LMOVE', KEYS[2], KEYS[3], 'RIGHT', 'LEFT')
+local lease_end = decimal(now_ms() + tonumber(ARGV[3]))
+redis.call('ZADD', KEYS[4], lease_end, entry)
+return { token, 'OK', entry, lease_end }
