@@ -4,6 +4,7 @@ import { CONNECTION_NAME } from '../protocol/control-keys.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
 import { parseTemplates, type KeyTemplates } from '../protocol/templates.ts'
 import { Connection } from '../redis/connection.ts'
+import { Adoption } from './adoption.ts'
 import { connectionOptions } from './connection-options.ts'
 import type { Context } from './context.ts'
 import { Engine } from './engine.ts'
@@ -41,6 +42,7 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
   readonly #inflight = new Inflight()
   readonly #membership: Membership
   readonly #source: RoutingSource | undefined
+  readonly #adoption: Adoption
   readonly #context: Context
   readonly #memberId = randomUUID()
   readonly #log: NonNullable<ClientOptions['log']>
@@ -71,6 +73,11 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
     const operationTtlMs = options.operationTtlMs ?? 600_000
     if (!Number.isSafeInteger(operationTtlMs) || operationTtlMs < 1)
       throw new InvalidArgument('operationTtlMs must be a positive whole number of milliseconds')
+    this.#adoption = new Adoption({
+      connection: this.#connection,
+      follow: (doc) => this.#follow(doc),
+      onProblem: (problem) => this.#reportProblem(problem),
+    })
     this.#source =
       options.routingDir === undefined
         ? undefined
@@ -78,7 +85,7 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
             dir: options.routingDir,
             pollMs: options.pollMs ?? 1000,
             refuse: (doc) => this.#refuse(doc, options, field),
-            onDocument: (doc) => this.#follow(doc),
+            onDocument: (doc) => this.#adoption.offer(doc),
             onProblem: (problem) => this.#reportProblem(problem),
           })
     const engine = new Engine({
@@ -171,6 +178,7 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
   async #close(): Promise<void> {
     this.#readiness.block('CLOSED', 'the client was closed')
     this.#source?.close()
+    this.#adoption.close()
     const end = performance.now() + CLOSE_MS
     await this.#inflight.idle(DRAIN_MS)
     await this.#membership.close(end - performance.now())

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { Redis as DefaultRedis } from 'ioredis'
-import { formatRedisAddress, type RedisPlace } from './address.ts'
+import { formatRedisAddress, isSentinelGroup, type RedisPlace } from './address.ts'
 import { NotReady, Refused } from './errors.ts'
 import { Line, spareMs as spareOf } from './line.ts'
 import { primaryOf, type Primary } from './primary.ts'
@@ -85,6 +85,11 @@ export class Connection {
     this.#silentMs = options.silentMs ?? 1000
     const { Redis = DefaultRedis, connectTimeoutMs = 5000 } = options
     this.#primary = primaryOf({ ...options, Redis, connectTimeoutMs, signal: this.#closed.signal })
+  }
+
+  /** Sentinels say where the primary is. */
+  get hasSentinels(): boolean {
+    return isSentinelGroup(this.#options.address)
   }
 
   get state(): ConnectionState {

@@ -97,7 +97,7 @@ const reached = (phase: Phase) =>
 
 beforeAll(async () => {
   world = await startWorld()
-  mounted = join(world.dir, 'mounted')
+  mounted = join(world.dir, 'mounted', 'redis')
   server = await startRedis({ dir: join(world.dir, 'own'), args: ['--enable-debug-command', 'yes'] })
   const first = new Redis(server.port)
   await first.call('ACL', 'SETUSER', 'admin', 'on', '>admin', '~*', '&*', '+@all')
@@ -110,7 +110,7 @@ beforeAll(async () => {
   await setSecret(FIRST)
   running = runOperator(world, NAME)
   runner = new JobRunner(app.client, NAME)
-  runner.env = { KEYSHIFT_CREDENTIALS_DIR: mounted }
+  runner.env = { KEYSHIFT_SECRETS_DIR: join(world.dir, 'mounted') }
   helpers.push(runner.run(stop.signal))
 }, START_LIMIT_MS)
 
