@@ -83,6 +83,30 @@ async function striking(moment: 'before' | 'after', nth: number, strike: () => v
   return { port: (server.address() as AddressInfo).port, close: () => void server.close() }
 }
 
+/** Counts the batches that Redis carries out, and those among them that were carried out before in the same pass. */
+async function watchBatches() {
+  const monitor = await world.redis.duplicate().monitor()
+  const cursors: string[] = []
+  let heard = ''
+  monitor.on('monitor', (_at: string, [command = '', first = '']: string[], source: string) => {
+    if (source === 'lua' && command.toLowerCase() === 'scan') cursors.push(first)
+    if (command.toLowerCase() === 'echo') heard = first
+  })
+  return async () => {
+    const mark = `end of ${cursors.length}`
+    await world.redis.echo(mark)
+    await until('the monitor', () => Promise.resolve(heard === mark))
+    monitor.disconnect()
+    const passes: string[][] = []
+    for (const cursor of cursors) {
+      if (cursor === '0') passes.push([])
+      passes.at(-1)?.push(cursor)
+    }
+    const again = passes.reduce((sum, pass) => sum + pass.length - new Set(pass).size, 0)
+    return { batches: cursors.length, passes: passes.length, again }
+  }
+}
+
 const stripped = (snapshot: Record<string, string>) =>
   Object.fromEntries(Object.entries(snapshot).filter(([key]) => !key.includes(':kept:')))
 /** Counts that do not depend on how often SCAN gives a key while the table grows. */
@@ -91,12 +115,14 @@ const spec = (kind: WorkKind, over: Partial<WorkSpec> = {}) =>
   world.spec(kind, { maxKeysPerSecond: 1000, allowTarget: true, ...over })
 
 describe.each(CASES)('$kind', ({ kind, phase, plant }) => {
-  let expected: { readonly result: object; readonly keys: Record<string, string> }
+  let expected: { readonly result: object; readonly keys: Record<string, string>; readonly passes: number }
   beforeAll(async () => {
     await world.reset(phase)
     await plant()
+    const count = await watchBatches()
     const result = counted(await world.run(spec(kind)))
-    expected = { result, keys: await world.snapshot() }
+    const { passes } = await count()
+    expected = { result, keys: await world.snapshot(), passes }
   })
   beforeEach(async () => {
     await world.reset(phase)
@@ -113,6 +139,7 @@ describe.each(CASES)('$kind', ({ kind, phase, plant }) => {
     ['before its third script reaches Redis', 'before', 3],
     ['before it hears of its second script', 'after', 2],
   ] as const)('killed each time %s, it comes to the same end, and never goes back', async (_, moment, nth) => {
+    const count = await watchBatches()
     let at = { pass: 1, done: 0 }
     let lives = 0
     for (let code: number | null = null; code !== 0; lives += 1) {
@@ -129,11 +156,15 @@ describe.each(CASES)('$kind', ({ kind, phase, plant }) => {
       at = now
     }
     expect(lives).toBeGreaterThan(2)
+    // A batch and its checkpoint are one script: not even the one in flight is done twice.
+    expect(await count()).toMatchObject({ passes: expected.passes, again: 0 })
     await sameEnd()
   })
 
-  test('four at once come to the same end', async () => {
+  test('four at once share the batches and come to the same end', async () => {
+    const count = await watchBatches()
     await Promise.all(Array.from({ length: 4 }, () => world.run(spec(kind))))
+    expect(await count()).toMatchObject({ passes: expected.passes, again: 0 })
     await sameEnd()
   })
 
