@@ -92,8 +92,8 @@ export const REASONS = {
     action: 'Nothing; to spare the wait, keep sidecars out of the Jobs of Keyshift.',
   },
   JobPending: {
-    meaning: 'A worker Job cannot start, or its pod fails.',
-    action: 'See the message: is there room, can its image be pulled, may its pod be made?',
+    meaning: 'A worker Job cannot start, its pod fails, or its worker has stood still for five minutes.',
+    action: 'See the message: is there room, can its image be pulled, may its pod be made, is its node alive?',
   },
   JobRetry: {
     meaning: 'A worker Job ended without a result and is tried again.',

@@ -9,6 +9,7 @@ import { isProven } from './evidence.ts'
 import { stateText } from './ladder.ts'
 import { stateOf, type Scene } from './scene.ts'
 import { some } from './text.ts'
+import { isoTime } from './time.ts'
 import { verdict, type Verdict } from './verdict.ts'
 import type { DueWork } from './work.ts'
 
@@ -165,8 +166,21 @@ function running(scene: Scene, status: Status, kind: WorkKind, before: string, a
   const name = account === undefined ? '' : jobName(scene.name, kind, account.attempt)
   const { jobs } = scene.observations
   const job = jobs.known ? jobs.value.find((one) => one.name === name && one.state === 'Active') : undefined
-  if (job?.message === undefined) return verdict('moving', reason, `${before}${text}${after}`)
-  return verdict('waiting', 'JobPending', `${before}${kind} cannot work yet: ${job.message}${after}`)
+  if (job?.message !== undefined)
+    return verdict('waiting', 'JobPending', `${before}${kind} cannot work yet: ${job.message}${after}`)
+  const still = job?.suspended === false ? standsStill(scene, name) : undefined
+  if (still !== undefined) return verdict('waiting', 'JobPending', `${before}${kind} ${still}${after}`)
+  return verdict('moving', reason, `${before}${text}${after}`)
+}
+
+/** A worker gives up by itself after two minutes without Redis: one that is silent for longer is frozen, or its node is, ms. */
+const STILL_MS = 300_000
+
+function standsStill({ observations, now, resource }: Scene, name: string): string | undefined {
+  const work = observations.work.find(({ jobName: of, state }) => of === name && state === 'running')
+  if (work?.movedAt === undefined || now - work.movedAt <= STILL_MS) return undefined
+  const pod = `kubectl delete pod -n ${resource.metadata.namespace} -l job-name=${name}`
+  return `has made no progress since ${isoTime(work.movedAt)}: if its worker is frozen, ${pod}; the next one goes on from there`
 }
 
 function soaking({ scene, status, soaked, doc }: View): Verdict | undefined {

@@ -137,14 +137,15 @@ function noteJobs(scene: Scene, status: Status, jobs: readonly JobObservation[])
   return lines.length === 0 ? undefined : lines
 }
 
-/** Progress of the Job at work, for people; never 100 % before it is done. */
+/** Progress of the Job at work, for people: an estimate that says so, never 100 % before it is done. */
 function progressOf(scene: Scene, status: Status): string | undefined {
   for (const [kind, account] of accounts(status)) {
     const name = jobName(scene.name, kind, account.attempt)
     const at = scene.observations.work.find(({ jobName: of }) => of === name)
     if (!isOpen(account) || at?.state !== 'running') continue
     if (at.total === 0) return `${kind} ${count(at.done, 'key')}`
-    return `${kind} ${Math.min(99, Math.floor((at.done / at.total) * 100))} %`
+    const again = at.pass > 1 ? ` of pass ${at.pass}` : ''
+    return `${kind} ~${Math.min(99, Math.floor((at.done / at.total) * 100))} %${again}`
   }
   return undefined
 }

@@ -93,6 +93,8 @@ export interface WorkObservation {
   readonly total: number
   readonly rate: number
   readonly pass: number
+  /** When a worker last wrote here, by the clock of Redis, ms since 1970. */
+  readonly movedAt?: number
   readonly lineage: string
   readonly epoch: number
   readonly result?: WorkResult

@@ -7,6 +7,8 @@ export const WORKER_CONTAINER = 'worker'
 
 /** A Job controller makes a pod within moments; without one after this long something forbids it, ms. */
 const PODLESS_MS = 30_000
+/** Room, volumes, network and a large image are there after this long, ms. */
+const UNSTARTED_MS = 120_000
 
 /**
  * The worker Jobs that the resource of this uid owns. `pods`: those of the namespace, for why a Job does not start;
@@ -32,7 +34,7 @@ function observeJob(job: Job, pods: readonly Pod[], now: number): JobObservation
   const state = failed ? 'Failed' : condition(job, 'Complete') ? 'Succeeded' : 'Active'
   const pod = newestOf(job, pods)
   const overstays = state === 'Active' && pod !== undefined ? foreignIn(pod) : undefined
-  const trouble = pod === undefined ? podless(job, now) : (overstays ?? podTrouble(pod))
+  const trouble = pod === undefined ? podless(job, now) : (overstays ?? podTrouble(pod) ?? unstarted(pod, now))
   const said = failed ? [conditionText(failed), trouble] : state === 'Active' ? [trouble] : []
   const message = said.filter(Boolean).join('; ').slice(0, 512)
   return {
@@ -91,6 +93,14 @@ function foreignIn(pod: Pod): string | undefined {
   return worker.exitCode === 0 && failed.length > 0
     ? `${where}, container ${named(failed)} made the pod fail: ${advice}`
     : undefined
+}
+
+/** What a pod waits for may stand in its Events alone: a volume, a Secret, its network, a scheduler that is not there. */
+function unstarted({ metadata, status }: Pod, now: number): string | undefined {
+  const since = Date.parse(metadata.creationTimestamp ?? '')
+  if ((status?.phase ?? 'Pending') !== 'Pending' || !(now - since > UNSTARTED_MS)) return undefined
+  const { name = '', namespace = '' } = metadata
+  return `pod ${name} has not started within ${UNSTARTED_MS / 60_000} minutes: kubectl describe pod ${name} -n ${namespace} says why`
 }
 
 /** Why the pod of a Job is not at work. */

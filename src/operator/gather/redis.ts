@@ -111,6 +111,7 @@ export function parseWork(jobName: string, fields: Partial<Record<string, string
     pass: number('pass'),
     lineage: fields['lineage'] ?? '',
     epoch: number('epoch'),
+    ...(number('updatedAt') === 0 ? {} : { movedAt: number('updatedAt') }),
     ...(result === undefined ? {} : { result }),
     ...(error === '' ? {} : { error }),
   }

@@ -382,6 +382,19 @@ describe('an attempt', () => {
     expect(conditionText(go(dual({}), [job(name)], [working(name)]), 'Ready')).toBe('False VerifyRunning')
   })
 
+  test('whose worker stands still says so, with what to do, unless it is suspended', () => {
+    const still = (ms: number, over: Partial<JobObservation> = {}) =>
+      go(dual({}), [job(name, over)], [working(name, { movedAt: T0 + MINUTE - ms })])
+    expect(conditionText(still(300_000), 'Ready')).toBe('False VerifyRunning')
+    const frozen = still(300_001)
+    expect(conditionText(frozen, 'Ready')).toBe('False JobPending')
+    expect(frozen.status.awaits).toMatch(
+      /verify has made no progress since .*Z: if its worker is frozen, kubectl delete pod -n .* -l job-name=ai-jobs-verify-1/,
+    )
+    expect(conditionText(still(300_001, { suspended: true }), 'Ready')).toBe('False VerifyRunning')
+    expect(conditionText(still(300_001, { message: 'pod p is lost' }), 'Ready')).toBe('False JobPending')
+  })
+
   test('that failed says what its worker said, and why there is no other try', () => {
     const over = job(name, { state: 'Failed', message: 'BackoffLimitExceeded: the limit is reached' })
     const decision = go(dual({}), [over], [working(name, { state: 'failed', error: 'no right to SCAN' })])
@@ -790,10 +803,11 @@ describe('Jobs that are there', () => {
     expect(run(bare, seen(bare, [job('ai-jobs-verify-3')])).actions).toEqual([])
   })
 
-  test('show their progress, which is never 100 % before they are done', () => {
+  test('D9: show their progress as an estimate, which is never 100 % before they are done', () => {
     const at = (work: Partial<WorkObservation>) => go(status(), [job(name)], {}, [working(name, work)]).status
-    expect(at({}).progress).toBe('backfill 40 %')
-    expect(at({ done: 12 }).progress).toBe('backfill 99 %')
+    expect(at({}).progress).toBe('backfill ~40 %')
+    expect(at({ done: 12 }).progress).toBe('backfill ~99 %')
+    expect(at({ pass: 2 }).progress).toBe('backfill ~40 % of pass 2')
     expect(at({ done: 12, total: 0 }).progress).toBe('backfill 12 keys')
     expect(at({}).jobs).toEqual([{ name, kind: 'backfill', state: 'Active', done: 4, total: 10, rate: 2 }])
   })

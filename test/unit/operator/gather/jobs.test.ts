@@ -146,6 +146,22 @@ describe('a worker Job', () => {
     expect(observe(started(29_000))?.message).toBeUndefined()
   })
 
+  it('whose pod does not start, and nobody says why, says where to look', () => {
+    const made = (ago: number, status: Pod['status']): Pod => {
+      const one = workerPod(status)
+      return { ...one, metadata: { ...one.metadata, creationTimestamp: new Date(NOW - ago).toISOString() } }
+    }
+    const creating = containers({ worker: { waiting: { reason: 'ContainerCreating' } } })
+    for (const status of [{ phase: 'Pending' }, { phase: 'Pending', ...creating }] as const) {
+      expect(observe(job(), [made(121_000, status)])?.message).toMatch(
+        /pod p has not started within 2 minutes: kubectl describe pod p/,
+      )
+      expect(observe(job(), [made(119_000, status)])?.message).toBeUndefined()
+    }
+    const works = { phase: 'Running', ...containers({ worker: { running: {} } }) } as const
+    expect(observe(job(), [made(121_000, works)])?.message).toBeUndefined()
+  })
+
   it('that failed says what became of its last pod', () => {
     const failed = condition('Failed', { reason: 'BackoffLimitExceeded', message: 'the limit is reached' })
     const killed = workerPod(containers({ worker: { terminated: { exitCode: 137, reason: 'OOMKilled' } } }))
