@@ -3,6 +3,8 @@ import type { Child } from '../../../hack/system/child.ts'
 import { KubeError } from '../../../src/kube/errors.ts'
 import { JOBS, NAMESPACES, PODS } from '../../../src/kube/resources.ts'
 import type { Job, Pod } from '../../../src/kube/types.ts'
+import { ANNOTATIONS } from '../../../src/api/resource.ts'
+import type { SpecInput } from '../../../src/api/schema.ts'
 import { MIGRATIONS } from '../../../src/operator/resources.ts'
 import type { Status } from '../../../src/api/status.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
@@ -72,9 +74,10 @@ class Scene {
   }
 
   /** The resource, and a client that follows it: nothing but its workers holds it up. */
-  async apply(maxKeysPerSecond = 20_000): Promise<void> {
-    const redis = { address: `redis://127.0.0.1:${world.redisServer.port}/0`, assume: { maxmemory: 1_000_000_000 } }
-    await this.app.apply(this.app.spec({ redis, worker: { maxKeysPerSecond } }))
+  async apply(maxKeysPerSecond = 20_000, changes: Partial<SpecInput> = {}): Promise<void> {
+    const address = `redis://127.0.0.1:${world.redisServer.port}/0`
+    const redis = { address, assume: { maxmemory: 1_000_000_000 }, observers: ['*'] }
+    await this.app.apply(this.app.spec({ redis, worker: { maxKeysPerSecond }, ...changes }))
     const member = await this.app.join(await this.app.startPod())
     const stop = new AbortController()
     const following = member.follow(stop.signal)
@@ -105,8 +108,21 @@ class Scene {
   }
 
   async poke(): Promise<void> {
-    const annotations = { poked: String(aheadMs) }
+    await this.annotate({ poked: String(aheadMs) })
+  }
+
+  async annotate(annotations: Record<string, string>): Promise<void> {
     await this.app.client.mergePatch(MIGRATIONS, this.#ref('jobs'), { metadata: { annotations } })
+  }
+
+  /** Passes that change nothing. */
+  async pokes(running: RunningOperator, times = 3): Promise<void> {
+    for (let i = 0; i < times; i += 1) {
+      const passes = await running.passes()
+      aheadMs += 1000
+      await this.poke()
+      await until(async () => (await running.passes()) > passes)
+    }
   }
 
   async delete(job: string): Promise<void> {
@@ -142,10 +158,18 @@ async function scene(name: string, label?: string, keys = 3): Promise<Scene> {
   const app = await App.create(world, name)
   if (label !== undefined)
     await app.client.mergePatch(NAMESPACES, { name }, { metadata: { labels: { [label]: 'yes' } } })
-  const pipeline = world.redis.pipeline()
-  for (let i = 0; i < keys; i += 1) pipeline.hset(`${name}:job:j${i}`, { workspace_id: 'w1' })
-  await pipeline.exec()
+  await load(name, 'j', keys)
   return new Scene(app)
+}
+
+/** Jobs that only the legacy schema has, as a loader makes them that knows no other. */
+async function load(name: string, prefix: string, count: number): Promise<void> {
+  for (let from = 0; from < count; from += 10_000) {
+    const pipeline = world.redis.pipeline()
+    for (let i = from; i < Math.min(count, from + 10_000); i += 1)
+      pipeline.hset(`${name}:job:${prefix}${i}`, { workspace_id: `w${i % 20}` })
+    await pipeline.exec()
+  }
 }
 
 const HELD = { phase: 'Pending' } as const
@@ -159,14 +183,24 @@ describe('O7: finished Jobs that live for one second, by a policy of the cluster
     await it.apply()
     expect(await it.recorded()).toBe(FIRST)
     await until(async () => (await it.jobs()).length === 0)
-    const passes = await running.passes()
-    for (let i = 1; i <= 3; i += 1) {
-      aheadMs += 1000
-      await it.poke()
-      await until(async () => (await running.passes()) >= passes + i)
-    }
+    await it.pokes(running)
     expect(await it.jobs()).toEqual([])
     expect((await it.status()).jobs).toMatchObject([{ name: FIRST, state: 'Succeeded' }])
+  })
+
+  it('a purge runs once for one annotation', async () => {
+    const it = await scene('ttl-purge', 'short-lived')
+    const running = it.operator()
+    await it.apply()
+    await it.recorded()
+    await world.redis.hset('ttl-purge:job:w1:j9', { workspace_id: 'w1' })
+    await it.annotate({ [ANNOTATIONS.purge]: 'once' })
+    await until(async () => (await it.status()).purged === 'once' && (await it.jobs()).length === 0)
+    await world.redis.hset('ttl-purge:job:w1:j9', { workspace_id: 'w1' })
+    await it.pokes(running)
+    expect(it.kubelet.workers.get('jobs-purge-1')).toHaveLength(1)
+    expect(await it.jobs()).toEqual([])
+    expect(await world.redis.exists('ttl-purge:job:w1:j9')).toBe(1)
   })
 
   it('an unread one is taken from Redis', async () => {
@@ -237,9 +271,7 @@ it('a worker that sleeps past the deadline of its Job, and wakes up after it, is
   expect((await it.status()).awaits).toMatch(/DeadlineExceeded/)
   worker?.kill('SIGCONT')
   await until(async () => (await it.work(FIRST))['state'] === 'done')
-  const passes = await running.passes()
-  await it.poke()
-  await until(async () => (await running.passes()) > passes)
+  await it.pokes(running, 1)
   expect((await it.status()).preflight).toBeUndefined()
   await it.hurry()
   expect(await it.recorded()).toBe(SECOND)
@@ -333,9 +365,53 @@ it('O7: Jobs that are deleted by hand as soon as they end change nothing', async
   await until(async () => (await it.work(FIRST))['state'] === 'done')
   await it.delete(FIRST)
   expect(await it.recorded()).toBe(FIRST)
-  const passes = await running.passes()
-  aheadMs += 1000
-  await it.poke()
-  await until(async () => (await running.passes()) >= passes + 1)
+  await it.pokes(running)
   expect(await it.jobs()).toEqual([])
 })
+
+it('D9: sixty thousand jobs loaded while backfill is stopped half way are all copied before it says that it is done', async () => {
+  const name = 'loaded'
+  const it = await scene(name, undefined, 10_000)
+  it.operator()
+  const brisk = { steps: [{ percent: 100, soak: '0s' }] }
+  await it.apply(20_000, { targetPhase: 'BackfillVerify', phases: { dualWrite: brisk, readRouting: brisk } })
+  const backfill = 'jobs-backfill-1'
+  const seen = new Set<string>()
+  /** What status says while the work hash says that it runs. */
+  const sample = async (): Promise<boolean> => {
+    const status = await it.status()
+    const { state, done, total } = await it.work(backfill)
+    if (state === undefined) return false
+    if (state !== 'running') return true
+    expect(Number(done)).toBeLessThan(Number(total))
+    expect(status.evidence?.backfill).toBeUndefined()
+    if (status.progress?.startsWith('backfill') === true) seen.add(status.progress)
+    return false
+  }
+  await until(async () => {
+    await sample()
+    return Number((await it.work(backfill))['copied']) > 3000
+  })
+  const [worker] = it.kubelet.workers.get(backfill) ?? []
+  worker?.kill('SIGSTOP')
+  await Promise.all([load(name, 'late', 60_000), sample()])
+  expect(await it.app.events()).not.toContain('Normal BackfillComplete')
+  worker?.kill('SIGCONT')
+  await until(sample)
+  const { result = '', total } = await it.work(backfill)
+  expect(JSON.parse(result)).toMatchObject({ copied: 70_000, present: 70_000, malformed: 0 })
+  await until(async () => (await it.status()).evidence?.backfill?.job === backfill)
+  await until(async () => (await it.app.events()).includes('Normal BackfillComplete'))
+  // An independent look at every key.
+  const keys = new Set<string>()
+  let cursor = '0'
+  do {
+    const [next, page] = await world.redis.scan(cursor, 'MATCH', `${name}:job:*`, 'COUNT', 10_000)
+    for (const key of page) keys.add(key)
+    cursor = next
+  } while (cursor !== '0')
+  expect(keys.size).toBe(140_000)
+  expect(Number(total)).toBe(keys.size)
+  expect(seen.size).toBeGreaterThan(0)
+  for (const text of seen) expect(text).toMatch(/^backfill ~\d\d? %( of pass \d)?$/)
+}, 120_000)
