@@ -8,7 +8,7 @@ import { isAnswered, latch, type Failure } from './failure.ts'
 import { judgeChecks } from './judge.ts'
 import { labour } from './labour.ts'
 import { compareStates, soakMsOf } from './ladder.ts'
-import { lossIn } from './loss.ts'
+import { hasLostFence, lossIn } from './loss.ts'
 import { isInPlace, stateOf, type Scene } from './scene.ts'
 import { countSoak, soakOf, withSoak } from './soak.ts'
 import { isoTime } from './time.ts'
@@ -40,7 +40,11 @@ export function takeAccount(scene: Scene, seen: Draft, doc: RoutingDocument, con
   )
   if (latched.event !== undefined) events.push(latched.event)
   else if (lost !== undefined) events.push(note('RedisDataLost', lost, 'Warning'))
-  const voided = voidEvidence(scene, latched.status, doc, { unaware, lost: lost !== undefined })
+  const voided = voidEvidence(scene, latched.status, doc, {
+    unaware,
+    lost: lost !== undefined,
+    unfenced: hasLostFence(scene, latched.status, doc),
+  })
   if (voided.event !== undefined) events.push(voided.event)
   const heading = compareStates(effectiveDestination(scene, voided.status, state), state)
   const worked = labour({ scene, status: voided.status, state, heading, unaware: unaware > 0 })

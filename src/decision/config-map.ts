@@ -26,7 +26,7 @@ export function watchReverts(scene: Scene, status: Status): Revert {
     const over = reverts !== undefined && scene.now - at(reverts) >= FIGHT_MS
     return { status: over ? { ...status, reverts: undefined } : status, mayWrite: true }
   }
-  const { foreignManager } = configMap.value
+  const foreignManager = configMap.value.exists ? configMap.value.foreignManager : deletedBy(status)
   if (foreignManager === undefined) return { status, mayWrite: true }
   const manager = cut(foreignManager, 128)
   if (reverts === undefined || scene.now - at(reverts) >= FIGHT_MS)
@@ -42,6 +42,11 @@ export function watchReverts(scene: Scene, status: Status): Revert {
     mayWrite: true,
     revertedBy: manager,
   }
+}
+
+/** One that every client was seen to run was there; who deletes leaves no name. */
+function deletedBy({ convergedAt }: Status): string | undefined {
+  return convergedAt === undefined ? undefined : 'someone who deletes it'
 }
 
 /** Why the ConfigMap cannot carry the routing document. */

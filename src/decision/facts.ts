@@ -32,12 +32,12 @@ export interface Voided {
   readonly event?: EventNote
 }
 
-/** Drops proofs that do not hold any more: another lineage, lost data, a pod without the client, a read that legacy answered. */
+/** Drops proofs that do not hold any more: another lineage, lost data or fence, a pod without the client, a read that legacy answered. */
 export function voidEvidence(
   scene: Scene,
   status: Status,
   doc: RoutingDocument,
-  { unaware, lost }: { readonly unaware: number; readonly lost: boolean },
+  { unaware, lost, unfenced }: { readonly unaware: number; readonly lost: boolean; readonly unfenced: boolean },
 ): Voided {
   const { evidence } = status
   if (evidence === undefined) return { status, resets: false }
@@ -60,6 +60,8 @@ export function voidEvidence(
   })
   if (unaware > 0 && (hasProofs(evidence) || atWork))
     return drop(`${count(unaware, 'pod')} without the client ran`, false)
+  if (unfenced && (hasProofs(evidence) || atWork))
+    return drop('the fence was gone from Redis, and a client of an old epoch may have written', false)
   if (doc.phase === 'BackfillVerify' && evidence.backfill !== undefined && backfilled && fallbackReads > 0)
     return drop(`${count(fallbackReads, 'read')} found its job in legacy alone`, true)
   return { status, resets: false }

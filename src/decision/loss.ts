@@ -14,3 +14,8 @@ export function lossIn(scene: Scene, status: Status, doc: RoutingDocument): stri
     return undefined
   return `the record and the fence of epoch ${doc.epoch} are gone from Redis, its data was lost or deleted: both are written again, and what was proven of the jobs is void; restore the jobs from a backup, or accept the loss`
 }
+
+/** Whether the fence stands below what was confirmed: whoever held it out may have written meanwhile. */
+export function hasLostFence(scene: Scene, status: Status, doc: RoutingDocument): boolean {
+  return doc.controlPrefix === scene.controlPrefix && (scene.redis.fence ?? 0) < (status.fence ?? 0)
+}

@@ -68,10 +68,7 @@ export class Reconciler {
     }
     if ((this.#stripped.get(key) ?? 0) > this.#deps.clock.monotonic()) return { requeueAfterMs: CRD_REQUEUE_MS }
     const obstacle = await this.#obstacle(read, signal)
-    if (obstacle !== undefined) {
-      await this.#stall(read, obstacle.reason, obstacle.message, signal)
-      return { requeueAfterMs: CRD_REQUEUE_MS }
-    }
+    if (obstacle !== undefined) return this.#stall(read, obstacle, signal)
     return this.#pass(key, parsed(read), signal)
   }
 
@@ -85,12 +82,9 @@ export class Reconciler {
   }
 
   /** Why nothing may be done with the resource as it is. */
-  async #obstacle(
-    resource: JobKeyMigration,
-    signal: AbortSignal,
-  ): Promise<{ readonly reason: Reason; readonly message: string } | undefined> {
-    const crd = await this.#deps.crd.read(signal)
-    if (crd.state === 'outdated') return { reason: 'CRDOutdated', message: outdatedMessage(crd.missing) }
+  async #obstacle(resource: JobKeyMigration, signal: AbortSignal): Promise<Obstacle | undefined> {
+    const outdated = await this.#crdObstacle(signal, false)
+    if (outdated !== undefined) return outdated
     const spec = SpecSchema.safeParse(resource.spec)
     if (!spec.success) {
       const issues = spec.error.issues.map(({ path, message }) => `spec.${path.map(String).join('.')}: ${message}`)
@@ -100,12 +94,20 @@ export class Reconciler {
     return fault === undefined ? undefined : { reason: 'InvalidSpec', message: fault }
   }
 
+  async #crdObstacle(signal: AbortSignal, fresh: boolean): Promise<Obstacle | undefined> {
+    const crd = await this.#deps.crd.read(signal, fresh)
+    return crd.state === 'outdated' ? { reason: 'CRDOutdated', message: outdatedMessage(crd.missing) } : undefined
+  }
+
   async #pass(key: string, resource: JobKeyMigration, signal: AbortSignal): Promise<ReconcileResult> {
     const { gather, metrics, log } = this.#deps
     const refusedBefore = this.#refused.get(key)
     let observations = await gather(resource, false, signal)
     let decision = this.#decide(resource, observations, refusedBefore)
     if (decision.wantsLive) {
+      // A limit of the spec that the API server drops since the last look would be taken for its default.
+      const outdated = await this.#crdObstacle(signal, true)
+      if (outdated !== undefined) return this.#stall(resource, outdated, signal)
       observations = await gather(resource, true, signal)
       decision = this.#decide(resource, observations, refusedBefore)
     }
@@ -186,7 +188,8 @@ export class Reconciler {
         const name = field as keyof Status
         return !sameJson(stored.status?.[name], wanted[name])
       })
-      await this.#stall(stored, 'CRDOutdated', outdatedMessage(lost.map((field) => `status.${field}`)), signal)
+      const message = outdatedMessage(lost.map((field) => `status.${field}`))
+      await this.#stall(stored, { reason: 'CRDOutdated', message }, signal)
       return 'stripped'
     } catch (error) {
       if (isConflict(error)) return 'conflict'
@@ -194,13 +197,18 @@ export class Reconciler {
     }
   }
 
-  async #stall(resource: JobKeyMigration, reason: Reason, message: string, signal: AbortSignal): Promise<void> {
+  async #stall(
+    resource: JobKeyMigration,
+    { reason, message }: Obstacle,
+    signal: AbortSignal,
+  ): Promise<ReconcileResult> {
+    const later = { requeueAfterMs: CRD_REQUEUE_MS }
     const { client, clock, metrics, log } = this.#deps
     const { namespace, name, resourceVersion } = resource.metadata
     const status = stalledStatus(resource, reason, message, clock.now())
     metrics.show(`${namespace}/${name}`, { status })
     const patch = mergePatchBetween(resource.status ?? {}, status)
-    if (patch === undefined || !this.#deps.leads()) return
+    if (patch === undefined || !this.#deps.leads()) return later
     try {
       await client.patchStatus(MIGRATIONS, resource.metadata, patch, resourceVersion, {
         fieldManager: FIELD_MANAGER,
@@ -208,10 +216,11 @@ export class Reconciler {
       })
     } catch (error) {
       if (!isConflict(error)) throw error
-      return
+      return later
     }
     log.warn('stalled', { resource: `${namespace}/${name}`, reason, reasonMessage: message })
     this.#note(resource, { type: 'Warning', reason, message })
+    return later
   }
 
   #note(resource: JobKeyMigration, { type, reason, message }: EventNote): void {
@@ -219,6 +228,11 @@ export class Reconciler {
     this.#deps.events.record(resource, type, reason, message)
     this.#deps.log.info('event', { resource: `${namespace}/${name}`, eventType: type, reason, note: message })
   }
+}
+
+interface Obstacle {
+  readonly reason: Reason
+  readonly message: string
 }
 
 type Refused = RefusedAction & { readonly reason: string }

@@ -45,7 +45,7 @@ export class Operator {
       return
     }
     if (s.record > 0) emit('operator writes record and ConfigMap', { ...s, record: 0 })
-    if (s.fenceLost) emit('operator asserts the fence again', { ...s, fenceLost: false })
+    if (s.fenceLost) emit('operator asserts the fence again', { ...s, fenceLost: false, proofs: 0, looked: 0 })
     if (!s.converged && s.record === 0 && this.#converged(s))
       emit('operator sees every member on the routing in force', { ...s, converged: true })
     for (const step of this.#wanted(s)) this.#take(s, step, emit)

@@ -1,4 +1,5 @@
 import { jest } from '@jest/globals'
+import { parse, stringify } from 'yaml'
 import { crdYaml } from '../../../hack/generate/crd.ts'
 import { startRedis } from '../../../hack/local/redis.ts'
 import { KubeError } from '../../../src/kube/errors.ts'
@@ -341,24 +342,58 @@ describe('a crash in the middle of a step is taken up again', () => {
 })
 
 describe('the CRD', () => {
-  it('that lacks a field stalls every resource before anything is written (H1)', async () => {
-    const app = await App.create(world, 'outdated')
-    await world.cluster.kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], {
-      input: crdYaml().replace(/^ {16}epoch:\n(?: {18}.*\n)+/m, ''),
-    })
+  const install = (yaml: string) =>
+    world.cluster.kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], { input: yaml })
+  /** The CRD of an older version, which did not have the field. */
+  const without = (...path: string[]): string => {
+    const crd = parse(crdYaml()) as object
+    const schema = ['spec', 'versions', '0', 'schema', 'openAPIV3Schema', 'properties']
+    let at = crd as Record<string, object>
+    for (const part of [...schema, ...path.slice(0, -1)]) at = at[part] as Record<string, object>
+    expect(at).toHaveProperty(path.at(-1) ?? '')
+    delete at[path.at(-1) ?? '']
+    return stringify(crd)
+  }
+  const canary = ['spec', 'properties', 'canaryPercentage']
+  const checks = ['spec', 'properties', 'slo', 'properties', 'checks', 'items', 'properties']
+
+  it.each([
+    ['status.epoch', ['status', 'properties', 'epoch']],
+    ['spec.canaryPercentage', canary],
+    ['spec.slo.checks[].failureLimit', [...checks, 'failureLimit']],
+  ])('that lacks %s stalls every resource before anything is written (H1)', async (field, path) => {
+    const app = await App.create(world, `outdated-${path.at(-1)?.toLowerCase() ?? ''}`)
+    await install(without(...path))
     try {
       await app.apply(app.spec({ redis: redisOf(world) }))
-      const running = run(world, 'outdated')
-      expect(await reason(app, 'Stalled', 'CRDOutdated')).toMatch(/lacks status\.epoch, which the API server drops/)
+      const running = run(world, app.namespace)
+      expect(await reason(app, 'Stalled', 'CRDOutdated')).toContain(`lacks ${field}, which the API server drops`)
       expect(await app.configMap()).toBeUndefined()
       expect(await world.redis.exists(app.keys.record)).toBe(0)
       await until(async () => (await app.events()).includes('Warning CRDOutdated'))
       await running.stop()
     } finally {
-      await world.cluster.kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], { input: crdYaml() })
+      await install(crdYaml())
     }
-    run(world, 'outdated')
+    run(world, app.namespace)
     await until(async () => (await app.document())?.epoch === 1)
+  })
+
+  it('that loses a limit under a running operator is noticed before a step that would go past it (H1)', async () => {
+    const { app, spec } = await inDualWrite('limitless')
+    const before = (await app.configMap())?.data
+    await install(without(...canary))
+    try {
+      // The API server drops the 20: what is left asks for 100 %.
+      await until(async () => {
+        await app.apply({ ...spec, canaryPercentage: 20 })
+        return (await app.resource()).spec.canaryPercentage === undefined
+      })
+      expect(await reason(app, 'Stalled', 'CRDOutdated')).toMatch(/lacks spec\.canaryPercentage/)
+      expect((await app.configMap())?.data).toEqual(before)
+    } finally {
+      await install(crdYaml())
+    }
   })
 
   it('that is missing gives one line and a wait (H2)', async () => {

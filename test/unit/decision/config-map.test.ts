@@ -78,6 +78,17 @@ describe('O9, H6: a routing document that another manager takes back', () => {
   })
 })
 
+test('O9: a ConfigMap deleted after clients ran it is a revert too; one that was not there yet is none', () => {
+  const deleted = (status: Status) =>
+    run(status, worldOf(status, { configMap: { known: true, value: { exists: false, immutable: false } } }), { now })
+  const seen = deleted(canary({ convergedAt: isoTime(T0) }))
+  expect(actionTypes(seen)).toContain('ApplyConfigMap')
+  expect(seen.events.find(({ reason }) => reason === 'ConfigMapReverted')?.message).toMatch(/^someone who deletes it/)
+  const unseen = deleted(canary({ convergedAt: undefined }))
+  expect(actionTypes(unseen)).toContain('ApplyConfigMap')
+  expect(eventReasons(unseen)).not.toContain('ConfigMapReverted')
+})
+
 test('a document that nobody took back is written without a word', () => {
   const decision = reverted(canary(), now, '')
   expect(actionTypes(decision)).toContain('ApplyConfigMap')

@@ -431,6 +431,22 @@ describe('the fence', () => {
     expect(actionOf(run(status, worldOf(status, {}, { fence: 7 })), 'RaiseFence').epoch).toBe(7)
   })
 
+  test.each([
+    ['gone', undefined],
+    ['set back', 4],
+  ])('%s from a Redis that lost nothing else voids what was proven: an old client may have written', (_, fence) => {
+    const evidence = proven('verifiedTarget')
+    const full = statusAt('DualWrite', { epoch: 7, percent: 100, over: { fence: 6, evidence } })
+    const decision = run(full, worldOf(full, {}, { fence }))
+    expect(decision.status.evidence?.voided).toContain('the fence was gone')
+    expect(decision.status.evidence?.verifiedTarget).toBeUndefined()
+    expect(decision.status.failed).toBeUndefined()
+    expect(eventReasons(decision)).toContain('EvidenceVoid')
+    expect(actionOf(decision, 'RaiseFence').epoch).toBe(6)
+    const next = run(decision.status, worldOf(decision.status))
+    expect(eventReasons(next)).not.toContain('EvidenceVoid')
+  })
+
   test('in place is left alone', () => {
     expect(actionTypes(run(status, worldOf(status)))).not.toContain('RaiseFence')
   })

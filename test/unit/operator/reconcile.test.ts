@@ -35,6 +35,8 @@ class Bench {
   stored: JobKeyMigration | undefined = resource()
   decision: Decision | ((live: boolean, given: JobKeyMigration, seen: Observations) => Decision) = decision()
   crd: CrdState = { state: 'current' }
+  /** The CRD as a fresh look finds it, where that differs. */
+  installed: CrdState | undefined
   result: ActionResult = { ok: true }
   patchFailure: Error | undefined
   /** What the API server makes of a status. */
@@ -65,7 +67,7 @@ class Bench {
         return this.result
       },
       forget: () => this.did.push('forget'),
-      crd: { read: async () => this.crd },
+      crd: { read: async (_, fresh) => (fresh === true ? (this.installed ?? this.crd) : this.crd) },
       events: { record: (_, type, reason) => void this.did.push(`event ${type} ${reason}`) },
       metrics: { show: (_, view) => void (view === undefined && this.did.push('metrics gone')) },
       log: silent,
@@ -264,6 +266,14 @@ describe('a CRD (H1)', () => {
     expect(bench.reason('Stalled')).toBe('CRDOutdated')
     expect(bench.stored?.status?.awaits).toMatch(/lacks spec\.canaryPercentage/)
     expect(bench.did).toEqual(['status ["observedGeneration","awaits","conditions"]', 'event Warning CRDOutdated'])
+  })
+
+  it('is looked at anew before a forward step: a limit that the API server drops is no limit', async () => {
+    bench.installed = { state: 'outdated', missing: ['spec.canaryPercentage'] }
+    bench.decision = (live) => decision({ wantsLive: !live, actions: live ? [ACTION] : [] })
+    expect(await bench.pass()).toEqual({ requeueAfterMs: 60_000 })
+    expect(bench.reason('Stalled')).toBe('CRDOutdated')
+    expect(bench.did).toEqual(['gather', expect.stringMatching(/^status/), 'event Warning CRDOutdated'])
   })
 
   it('that drops a field of the status stops everything, and is not asked again and again', async () => {
