@@ -39,7 +39,7 @@ export class Mortal {
     this.#isLast = isLast
     this.died = new Promise((resolve) => (this.#die = resolve))
     const recorder = record(client)
-    recorder.around = (right, args, call) => this.#kube(right, args, call)
+    recorder.around = (right, args, call) => this.#kube(right, args, () => call(args))
     this.client = recorder.client
     this.openRedis = (...args) => this.#redis(openConnection(...args))
   }

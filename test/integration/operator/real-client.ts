@@ -30,17 +30,26 @@ export class RealClient {
     })
   }
 
+  /** Mounts this text; undefined: no file. */
+  mount(text: string | undefined): void {
+    this.#dir.swap(text)
+  }
+
+  async close(): Promise<void> {
+    await this.client.close()
+    this.#dir.remove()
+  }
+
   /** Mounts what the ConfigMap holds, until `signal` aborts. */
   async follow(signal: AbortSignal): Promise<void> {
     let mounted: string | undefined
     while (!signal.aborted) {
       const text = (await this.#app.configMap())?.data?.[ROUTING_FILE]
-      if (text !== mounted) this.#dir.swap(text)
+      if (text !== mounted) this.mount(text)
       mounted = text
       await pause(100)
     }
-    await this.client.close()
-    this.#dir.remove()
+    await this.close()
   }
 
   /** Creates a job every `everyMs` and reads it, until `signal` aborts. */

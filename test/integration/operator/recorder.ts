@@ -26,7 +26,7 @@ export interface Recorder {
   /** Called before each call is passed on; what it throws is the call's outcome. */
   before: (right: string, args: readonly unknown[]) => Promise<void> | void
   /** Makes each call but watches, or does not. */
-  around: (right: string, args: readonly unknown[], call: () => unknown) => unknown
+  around: (right: string, args: readonly unknown[], call: (args: readonly unknown[]) => unknown) => unknown
 }
 
 /** A client that writes down which rights are used, and lets a test act before a call. */
@@ -34,7 +34,7 @@ export function record(client: KubeClient): Recorder {
   const recorder: Recorder = {
     calls: [],
     before: () => undefined,
-    around: (_right, _args, call) => call(),
+    around: (_right, args, call) => call(args),
     client: new Proxy(client, {
       get(target, name: keyof KubeClient) {
         const call = target[name] as (...args: unknown[]) => unknown
@@ -45,7 +45,7 @@ export function record(client: KubeClient): Recorder {
           if (name === 'apply') recorder.calls.push(right.replace('patch', 'create'))
           if (name === 'watch') return call.apply(target, args)
           return Promise.resolve(recorder.before(right, args)).then(() =>
-            recorder.around(right, args, () => call.apply(target, args)),
+            recorder.around(right, args, (changed) => call.apply(target, [...changed])),
           )
         }
       },
