@@ -15,8 +15,8 @@ export interface Bench {
     keys: readonly string[],
     argv: readonly (string | Buffer)[],
   ): Promise<{ reply: unknown; span: Span }>
-  /** Every key there is, by name. `span`: around all that was run since `load`. */
-  state(span: Span): Promise<KeyState[]>
+  /** Every key there is, by name. `spans`: of all that was run since `load`. */
+  state(spans: readonly Span[]): Promise<KeyState[]>
   stop(): Promise<void>
 }
 
@@ -45,9 +45,9 @@ export async function startBench(): Promise<Bench> {
       if (error !== null) throw error
       return { reply, span: { from: ms(before), to: ms(after) } }
     },
-    state: async (span) => {
+    state: async (spans) => {
       const states: KeyState[] = []
-      for (const key of (await redis.keys('*')).sort()) states.push(await read(redis, key, span))
+      for (const key of (await redis.keys('*')).sort()) states.push(await read(redis, key, spans))
       return states
     },
     stop: async () => {
@@ -70,31 +70,31 @@ async function store(redis: Redis, { key, type, value, expiresAt }: KeyState): P
   if (typeof expiresAt === 'number') await redis.pexpireat(key, expiresAt)
 }
 
-async function read(redis: Redis, key: string, span: Span): Promise<KeyState> {
+async function read(redis: Redis, key: string, spans: readonly Span[]): Promise<KeyState> {
   const type = (await redis.type(key)) as KeyState['type']
   const expiry = await redis.pexpiretime(key)
   return {
     key,
     type,
-    value: await readValue(redis, key, type, span),
-    ...(expiry < 0 ? {} : { expiresAt: toWire(expiry, span) }),
+    value: await readValue(redis, key, type, spans),
+    ...(expiry < 0 ? {} : { expiresAt: toWire(expiry, spans) }),
   }
 }
 
-async function readValue(redis: Redis, key: string, type: KeyState['type'], span: Span): Promise<Wire> {
+async function readValue(redis: Redis, key: string, type: KeyState['type'], spans: readonly Span[]): Promise<Wire> {
   if (type === 'string') {
     const bytes = (await redis.callBuffer('GET', key)) as Buffer
-    return key.includes(':lease:') ? jsonToWire(bytes.toString(), span) : toWire(bytes, span)
+    return key.includes(':lease:') ? jsonToWire(bytes.toString(), spans) : toWire(bytes, spans)
   }
-  if (type === 'list') return toWire(await redis.callBuffer('LRANGE', key, 0, -1), span)
+  if (type === 'list') return toWire(await redis.callBuffer('LRANGE', key, 0, -1), spans)
   const command = type === 'hash' ? ['HGETALL', key] : ['ZRANGE', key, 0, -1, 'WITHSCORES']
   const flat = (await redis.callBuffer(command[0] as string, ...command.slice(1))) as Buffer[]
   const pairs: [Wire, Wire][] = []
   for (let i = 0; i + 1 < flat.length; i += 2) {
     const [name, second] = [flat[i] as Buffer, flat[i + 1] as Buffer]
     pairs.push([
-      toWire(name, span),
-      key.endsWith(':members') ? jsonToWire(second.toString(), span) : toWire(second, span),
+      toWire(name, spans),
+      key.endsWith(':members') ? jsonToWire(second.toString(), spans) : toWire(second, spans),
     ])
   }
   // Redis keeps no order of fields that one could rely on.

@@ -6,15 +6,13 @@ import { REFUSALS } from './refusals.ts'
 import { drainVectors, routingVectors } from './routing.ts'
 import { SCRIPT_CASES, type ScriptCase } from './scripts.ts'
 import { recorder, tryOnce, type Call } from './tries.ts'
-import type { KeyState, Span } from './wire.ts'
+import type { KeyState } from './wire.ts'
 
 type Row = Readonly<Record<string, unknown>>
 
 export const VECTORS_FILE = 'docs/protocol-vectors.json'
 /** Version of the format of the file. */
 const FORMAT = 1
-/** A vector during which the machine stood still this long would tell wrong times. */
-const SLOW_MS = 900
 
 /** The text of the file: what the code makes of many inputs, scripts run on a Redis of their own. */
 export async function vectorsText(): Promise<string> {
@@ -51,45 +49,31 @@ function render(sections: Readonly<Record<string, readonly Row[]>>): string {
   return `{\n  "format": ${FORMAT},\n${lines.join(',\n')}\n}\n`
 }
 
-async function each<T>(cases: readonly T[], vector: (c: T) => Promise<{ row: Row; span: Span }>): Promise<Row[]> {
+async function each<T>(cases: readonly T[], vector: (c: T) => Promise<Row>): Promise<Row[]> {
   const rows: Row[] = []
-  for (const c of cases) {
-    let made = await vector(c)
-    for (let tries = 1; tries < 5 && made.span.to - made.span.from > SLOW_MS; tries += 1) made = await vector(c)
-    rows.push(made.row)
-  }
+  for (const c of cases) rows.push(await vector(c))
   return rows
 }
 
-async function operationVector(bench: Bench, c: OperationCase): Promise<{ row: Row; span: Span }> {
+async function operationVector(bench: Bench, c: OperationCase): Promise<Row> {
   const { what, document, encoding = 'hash', operation } = c
   const before = sorted([...(c.fence ?? []), ...(c.before ?? [])])
   await bench.load(before)
-  const { connection, calls, span } = recorder(bench)
+  const { connection, calls, spans } = recorder(bench)
   const outcome = await tryOnce(connection, document, encoding, operation)
-  const after = await bench.state(span())
-  const row = {
-    what,
-    document,
-    encoding,
-    operation,
-    before,
-    calls: calls.filter((call) => !isEmptyReap(operation.name, call)),
-    ...outcome,
-    after,
-  }
-  return { row, span: span() }
+  const told = calls.filter((call) => !isEmptyReap(operation.name, call))
+  return { what, document, encoding, operation, before, calls: told, ...outcome, after: await bench.state(spans) }
 }
 
 // Looking for ended leases goes with dequeue now and then; where it finds none it is no part of the vector.
 const isEmptyReap = (operation: string, { script, answer }: Call): boolean =>
   operation === 'dequeue' && script === 'queue-expired' && Array.isArray(answer) && answer.length === 1
 
-async function scriptVector(bench: Bench, { what, before = [], send }: ScriptCase): Promise<{ row: Row; span: Span }> {
+async function scriptVector(bench: Bench, { what, before = [], send }: ScriptCase): Promise<Row> {
   await bench.load(sorted(before))
-  const { connection, calls, span } = recorder(bench)
+  const { connection, calls, spans } = recorder(bench)
   await send(connection)
-  return { row: { what, before: sorted(before), calls, after: await bench.state(span()) }, span: span() }
+  return { what, before: sorted(before), calls, after: await bench.state(spans) }
 }
 
 const sorted = (states: readonly KeyState[]): KeyState[] => [...states].sort((a, b) => (a.key < b.key ? -1 : 1))

@@ -61,7 +61,7 @@ export type Outcome = { readonly result: unknown } | { readonly error: string }
 export const TOKEN = 'token'
 
 /** A connection that runs scripts on the bench, under one token, and writes down what it sent and what came back. */
-export function recorder(bench: Bench): { connection: Connection; calls: Call[]; span: () => Span } {
+export function recorder(bench: Bench): { connection: Connection; calls: Call[]; spans: Span[] } {
   const calls: Call[] = []
   const spans: Span[] = []
   const connection = {
@@ -77,17 +77,15 @@ export function recorder(bench: Bench): { connection: Connection; calls: Call[];
       const sent = args.map((arg) => (Buffer.isBuffer(arg) ? arg : String(arg)))
       const { reply, span } = await bench.run(SCRIPTS[script].source, names, [TOKEN, ...sent.slice(1)])
       spans.push(span)
-      const times: Span = { from: spans[0]?.from ?? span.from, to: span.to }
       const argv = toWire(
         [TOKEN, ...sent.slice(1)].map((arg) => Buffer.from(arg)),
-        times,
+        spans,
       )
-      calls.push({ script, keys: names, argv: argv as Wire[], answer: (toWire(reply, span) as Wire[]).slice(1) })
+      calls.push({ script, keys: names, argv: argv as Wire[], answer: (toWire(reply, [span]) as Wire[]).slice(1) })
       return decoded([Buffer.from(String(args[0])), ...(reply as unknown[]).slice(1)], buffers)
     },
   }
-  const span = (): Span => ({ from: spans[0]?.from ?? Date.now(), to: spans.at(-1)?.to ?? Date.now() })
-  return { connection: connection as unknown as Connection, calls, span }
+  return { connection: connection as unknown as Connection, calls, spans }
 }
 
 const decoded = (reply: unknown, buffers: boolean): unknown =>

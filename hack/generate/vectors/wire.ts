@@ -22,29 +22,34 @@ export interface Span {
 const NEAR_MS = 30 * 24 * 3_600_000
 
 /**
- * Bytes of a reply. A number near `span` is a time that a script made: it becomes `{ now: ms }`, whole seconds from now, so
+ * Bytes of a reply. A number near `spans`, those of the calls that can have made it, is a time that a script made: it becomes `{ now: ms }`, whole seconds from now, so
  * that vectors are the same at any hour.
  */
-export function toWire(reply: unknown, span: Span): Wire {
-  if (Array.isArray(reply)) return reply.map((item) => toWire(item, span))
+export function toWire(reply: unknown, spans: readonly Span[]): Wire {
+  if (Array.isArray(reply)) return reply.map((item) => toWire(item, spans))
   if (reply === null) return null
   const bytes = typeof reply === 'number' ? Buffer.from(String(reply)) : (reply as Buffer)
   const text = bytes.toString('utf8')
   if (!Buffer.from(text, 'utf8').equals(bytes)) return { base64: bytes.toString('base64') }
-  if (/^\d{13}$/.test(text) && Math.abs(Number(text) - span.from) < NEAR_MS) return fromNow(Number(text), span)
+  if (/^\d{13}$/.test(text) && isNear(Number(text), spans)) return fromNow(Number(text), spans)
   return typeof reply === 'number' ? reply : text
 }
 
-export function fromNow(time: number, { from, to }: Span): { readonly now: number } {
-  const now = Math.floor((time - from) / 1000) * 1000
-  if (time > to + now) throw new Error(`${time} is no whole number of seconds from ${from} to ${to}`)
-  return { now }
+const isNear = (time: number, [first]: readonly Span[]): boolean =>
+  first !== undefined && Math.abs(time - first.from) < NEAR_MS
+
+function fromNow(time: number, spans: readonly Span[]): { readonly now: number } {
+  for (const { from, to } of spans) {
+    const now = Math.floor((time - from) / 1000) * 1000
+    if (time <= to + now) return { now }
+  }
+  throw new Error(`${time} is no whole number of seconds from any call`)
 }
 
 /** A JSON text whose numbers may be times, and whose fields may come in any order. */
-export function jsonToWire(text: string, span: Span): { readonly json: unknown } {
+export function jsonToWire(text: string, spans: readonly Span[]): { readonly json: unknown } {
   const value = JSON.parse(text, (_, item: unknown) =>
-    typeof item === 'number' && Math.abs(item - span.from) < NEAR_MS ? fromNow(item, span) : item,
+    typeof item === 'number' && isNear(item, spans) ? fromNow(item, spans) : item,
   ) as unknown
   return { json: JSON.parse(canonicalJson(value)) as unknown }
 }

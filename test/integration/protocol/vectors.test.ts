@@ -43,12 +43,12 @@ async function replay({ before, calls }: Vector) {
   await bench.load(before)
   const times = new Map<number, string>()
   const answers: Wire[] = []
-  let whole: Span | undefined
+  const spans: Span[] = []
   for (const { script, keys, argv } of calls) {
     const sent = argv.map((arg) => fromWire(arg, times))
     const { reply, span } = await bench.run(scriptText(script), keys, sent)
-    whole = { from: whole?.from ?? span.from, to: span.to }
-    const [token, ...answer] = toWire(reply, span) as Wire[]
+    spans.push(span)
+    const [token, ...answer] = toWire(reply, [span]) as Wire[]
     expect(token).toBe(argv[0])
     answers.push(answer)
     ;(reply as unknown[]).forEach((item, i) => {
@@ -56,7 +56,7 @@ async function replay({ before, calls }: Vector) {
       if (typeof wire === 'object' && wire !== null && 'now' in wire) times.set(wire.now, String(item))
     })
   }
-  return { answers, after: await bench.state(whole ?? { from: 0, to: 0 }) }
+  return { answers, after: await bench.state(spans) }
 }
 
 const BY_OPERATION = Map.groupBy(VECTORS, ({ operation }) => operation?.name ?? 'single call')
