@@ -123,7 +123,8 @@ function search(
 function doNow(config: Config, operation: Operation): Config | undefined {
   if (config.done.includes(operation.id)) return undefined
   const low = Math.max(config.low, operation.call)
-  if (low > operation.end) return undefined
+  // What is settled at a moment was done before it.
+  if (operation.answer === undefined ? low >= operation.end : low > operation.end) return undefined
   const state = alive(config.state, low)
   const { answer, next } = perform(state, operation.action)
   if (operation.answer !== undefined && answer !== operation.answer) return undefined

@@ -1,0 +1,315 @@
+import { performance } from 'node:perf_hooks'
+import type { RedisConnection } from '../../demo/resp.ts'
+import { PHASES } from '../../src/protocol/phases.ts'
+import type { LogLine } from './client/wire.ts'
+import { Deliveries } from './deliveries.ts'
+import { Histories } from './histories.ts'
+import { homeOf, randomOf, WORKSPACES } from './jobs.ts'
+import { judgeHistory, judgeKeys, type Claims, type Rest } from './judge.ts'
+import { readKeys, removal } from './keys.ts'
+import { CONTROL_PREFIX, TortureOperator, wentBack, type Aim } from './operator.ts'
+import { planRound, type PlanOptions, type Round } from './plan.ts'
+import { Population } from './population.ts'
+import type { SabotageName } from './sabotage.ts'
+import { Tally, type Invariant } from './tally.ts'
+import { World } from './world/world.ts'
+
+export interface TortureOptions {
+  readonly minutes: number
+  readonly seed: number
+  readonly signal?: AbortSignal
+  /** A rule that clients break. */
+  readonly sabotage?: SabotageName | undefined
+  readonly say?: (text: string) => void
+}
+
+export interface TortureReport {
+  readonly seed: number
+  readonly minutes: number
+  readonly operations: number
+  readonly kills: number
+  readonly routingChanges: number
+  readonly unknown: number
+  readonly violations: Readonly<Record<Invariant, number>>
+}
+
+export interface TortureResult {
+  readonly report: TortureReport
+  /** Violations in words, the first ones of each invariant. */
+  readonly texts: readonly string[]
+  readonly seconds: number
+}
+
+const SLOTS = 3
+const PROXIED = [1, 2]
+const SESSIONS = 5
+const PAUSE_MS = 5
+/** Kept back of the time for the walk at the end, ms. */
+const LAST_WALK_MS = 14_000
+const REST_LIMIT_MS = 30_000
+/** In which the walk must get anywhere once nothing breaks any more. */
+const WALK_LIMIT_MS = 90_000
+/** Documents reach a pod this late, at most, ms. */
+const MOUNT_LAG_MS = 300
+
+/**
+ * Rounds of work under faults and routing changes, each ended by a rest at which everything is judged; at last, with
+ * nothing broken any more, a walk to the last phase and back to the first. Everything that it starts ends with it.
+ * @throws Error where something does not get on that must
+ */
+export async function torture(options: TortureOptions): Promise<TortureResult> {
+  const run = new Run(options)
+  try {
+    await run.all()
+  } finally {
+    await run.stop()
+  }
+  return run.result()
+}
+
+class Run {
+  readonly #options: TortureOptions
+  readonly #tally: Tally
+  readonly #histories = new Histories()
+  readonly #deliveries = new Deliveries(homeOf)
+  readonly #population = new Population()
+  readonly #started = performance.now()
+  readonly #plan: PlanOptions
+  readonly #lag: () => number
+  #world: World | undefined
+  #operator: TortureOperator | undefined
+  #round = 0
+  #wentBack = false
+  #wrong: string[] = []
+
+  constructor(options: TortureOptions) {
+    this.#options = options
+    this.#tally = new Tally((text) => this.#say(text))
+    this.#plan = { seed: options.seed, slots: SLOTS, proxied: PROXIED, longStops: options.minutes >= 1.5 }
+    this.#lag = randomOf(options.seed, 'lag')
+  }
+
+  async all(): Promise<void> {
+    const { seed, minutes, sabotage } = this.#options
+    this.#world = await World.start({
+      seed,
+      slots: SLOTS,
+      proxied: PROXIED,
+      sessions: SESSIONS,
+      pauseMs: PAUSE_MS,
+      clockMs: Date.now() - Number(process.hrtime.bigint()) / 1e6,
+      sabotage,
+      tally: this.#tally,
+      onLine: (caller, line) => this.#hear(caller, line),
+      onDead: (caller) => this.#histories.died(caller),
+    })
+    const { workers, slots, redisUrl } = this.#world
+    await this.#seed()
+    const aim: Aim = { targetPhase: 'Legacy', canaryPercentage: 100 }
+    this.#operator = new TortureOperator(
+      {
+        redis: redisUrl,
+        workers,
+        pods: () => slots.map(({ pod }) => pod),
+        publish: (document) => {
+          for (const slot of slots) slot.publish(document, this.#lag() * MOUNT_LAG_MS)
+        },
+        onStep: (from, to) => {
+          this.#tally.routingChanges += 1
+          this.#wentBack ||= wentBack(from, to)
+        },
+      },
+      aim,
+    )
+    await Promise.all(slots.map((slot) => slot.ready()))
+    this.#operator.start()
+    const end = this.#started + minutes * 60_000 - LAST_WALK_MS
+    do await this.#oneRound(planRound(this.#plan, this.#round))
+    while (performance.now() < end)
+    await this.#walk(PHASES.at(-1) ?? 'Legacy')
+    await this.#walk('Legacy')
+  }
+
+  async stop(): Promise<void> {
+    await this.#operator?.stop()
+    await this.#world?.stop()
+  }
+
+  result(): TortureResult {
+    const { operations, unknown, undecided } = this.#histories
+    const { kills, routingChanges, violations, texts } = this.#tally
+    const { seed, minutes } = this.#options
+    if (undecided > 0) this.#say(`${undecided} stretches of a job had too many orders to be judged`)
+    const seconds = (performance.now() - this.#started) / 1000
+    return { report: { seed, minutes, operations, kills, routingChanges, unknown, violations }, texts, seconds }
+  }
+
+  async #oneRound(round: Round): Promise<void> {
+    const [world, operator] = [this.#world as World, this.#operator as TortureOperator]
+    if (round.purge !== undefined) operator.annotate('purge', round.purge)
+    const events = [
+      ...round.aims.map(({ at, aim }) => ({ at, act: () => operator.aim(aim) })),
+      ...round.faults.map(({ at, fault }) => ({
+        at,
+        act: () => {
+          if (fault.kind === 'operator-dies') operator.die(fault.actions)
+          else if (fault.kind === 'old-status') operator.restore(fault.passes)
+          else world.break(fault)
+        },
+      })),
+      { at: round.lengthMs, act: () => undefined },
+    ].sort((a, b) => a.at - b.at)
+    await this.#work(async () => {
+      const begun = performance.now()
+      for (const { at, act } of events) {
+        await this.#sleep(at - (performance.now() - begun))
+        act()
+      }
+    })
+    const faults = round.faults.map(({ fault }) => fault.kind).join(' ')
+    const { phase, epoch } = operator.document ?? { phase: 'unmanaged', epoch: 0 }
+    this.#say(`round ${this.#round}: ${faults}; ${phase}, epoch ${epoch}; ${operator.awaits.slice(0, 160)}`)
+  }
+
+  /** Walks to a phase with nothing broken; what it takes there must come. */
+  async #walk(phase: Aim['targetPhase']): Promise<void> {
+    const operator = this.#operator as TortureOperator
+    operator.aim({ targetPhase: phase, canaryPercentage: 100 })
+    operator.annotate('retry', `${this.#round}`)
+    const end = performance.now() + WALK_LIMIT_MS
+    const reached = (): boolean =>
+      operator.status?.conditions?.some(({ type, status }) => type === 'TargetReached' && status === 'True') === true &&
+      operator.document?.phase === phase
+    // What broke a rule may well stand in the way.
+    while (!reached() && this.#tally.total === 0) {
+      if (performance.now() > end) throw new Error(`the walk does not get to ${phase}: ${operator.awaits}`)
+      await this.#work(async () => {
+        const until = Math.min(end, performance.now() + 4000)
+        while (!reached() && performance.now() < until) await this.#sleep(50)
+      })
+    }
+    if (reached()) this.#say(`walked to ${phase}, epoch ${operator.document?.epoch}`)
+  }
+
+  /** One stretch of work of all clients, with a rest and its judgement at the end. */
+  async #work(meanwhile: () => Promise<void>): Promise<void> {
+    const [world, operator] = [this.#world as World, this.#operator as TortureOperator]
+    this.#round += 1
+    const jobs = this.#population.jobsOf(this.#round)
+    for (const slot of world.slots) slot.tell({ type: 'go', round: this.#round, jobs })
+    operator.resume()
+    await meanwhile()
+    await world.heal()
+    for (const slot of world.slots) slot.tell({ type: 'rest', round: this.#round })
+    await Promise.all(world.slots.map((slot) => slot.rested(this.#round, REST_LIMIT_MS)))
+    await operator.pause()
+    const redis = await world.server.connect()
+    try {
+      await this.#settled(redis)
+      await this.#judge(redis)
+    } finally {
+      redis.close()
+    }
+    if (this.#wrong.length > 0) throw new Error(`a client met what it must never meet: ${this.#wrong[0]}`)
+  }
+
+  /** Redis has dealt with everything that ended connections had sent: what is unknown now was done, or never will be. */
+  async #settled(redis: RedisConnection): Promise<void> {
+    const end = performance.now() + REST_LIMIT_MS
+    for (;;) {
+      const list = String(await redis.command('CLIENT', 'LIST'))
+      const connections = list.split('\n').filter((line) => line.includes('name=keyshift-client:')).length
+      if (connections <= 2 * SLOTS) return
+      if (performance.now() > end) throw new Error(`${connections} connections of clients at rest`)
+      await this.#sleep(20)
+    }
+  }
+
+  async #judge(redis: RedisConnection): Promise<void> {
+    const keys = await readKeys(redis, CONTROL_PREFIX)
+    const rest: Rest = {
+      keys,
+      claims: this.#claims(),
+      histories: this.#histories,
+      deliveries: this.#deliveries,
+      tally: this.#tally,
+    }
+    this.#wentBack = false
+    const over = judgeKeys(rest)
+    const closing = [...over, ...this.#population.closing(this.#round)]
+    await redis.pipeline(closing.map((jobId) => removal(jobId, WORKSPACES)))
+    for (const jobId of this.#histories.jobIds()) judgeHistory(rest, jobId)
+    for (const jobId of closing) this.#histories.forget(jobId)
+  }
+
+  #claims(): Claims {
+    const operator = this.#operator as TortureOperator
+    const { evidence } = operator.status ?? {}
+    const { document: doc } = operator
+    const proofs = [evidence?.backfill, evidence?.verifiedBoth]
+    const complete = doc?.phase === 'BackfillVerify' && proofs.every((proof) => proof !== undefined)
+    const disturbed = proofs.some(
+      (proof) => proof !== undefined && this.#world?.workers.wasDisturbed(proof.job) === true,
+    )
+    return { doc, complete, disturbed, wentBack: this.#wentBack }
+  }
+
+  /** Jobs that were there before Keyshift. */
+  async #seed(): Promise<void> {
+    const redis = await (this.#world as World).server.connect()
+    try {
+      for (const { jobId, workspace, command, value } of this.#population.seeds()) {
+        await redis.command(...command)
+        this.#histories.begin(jobId, { workspace, value, expiresAt: null })
+      }
+    } finally {
+      redis.close()
+    }
+  }
+
+  #hear(caller: string, line: LogLine): void {
+    const histories = this.#histories
+    switch (line[0]) {
+      case 'call':
+        return histories.call(caller, line[1], line[2], line[3], line[4])
+      case 'swap':
+        return histories.swap(caller, line[1], line[2], line[3])
+      case 'done': {
+        const jobId = histories.done(caller, line[1], line[2], line[3])
+        if (jobId !== undefined && line[3] === 'ok') this.#deliveries.made(jobId)
+        return
+      }
+      case 'unknown':
+        return histories.lost(caller, line[1])
+      case 'refused':
+        return histories.refused(caller, line[1])
+      case 'enqueue': {
+        const jobId = histories.jobOf(caller, line[1])
+        if (jobId !== undefined) this.#deliveries.enqueued(jobId)
+        return
+      }
+      case 'delivered':
+        return this.#deliveries.deliver(line[1], line[2])
+      case 'ack':
+        return this.#deliveries.ack(line[1], false)
+      case 'acked':
+        return this.#deliveries.ack(line[1], true)
+      case 'wrong':
+        this.#wrong.push(`${caller}: ${line[1]}`)
+        return
+      case 'ready':
+      case 'resting':
+        return
+    }
+  }
+
+  #say(text: string): void {
+    this.#options.say?.(`${((performance.now() - this.#started) / 1000).toFixed(1).padStart(6)} s  ${text}`)
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    this.#options.signal?.throwIfAborted()
+    if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms))
+    this.#options.signal?.throwIfAborted()
+  }
+}

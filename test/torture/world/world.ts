@@ -1,0 +1,183 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { RedisConnection } from '../../../demo/resp.ts'
+import type { LogLine } from '../client/wire.ts'
+import type { Fault } from '../plan.ts'
+import { CONTROL_PREFIX } from '../operator.ts'
+import type { SabotageName } from '../sabotage.ts'
+import type { Tally } from '../tally.ts'
+import { Slot } from './clients.ts'
+import { Server } from './server.ts'
+import { Workers } from './workers.ts'
+
+export interface WorldOptions {
+  readonly seed: number
+  readonly slots: number
+  readonly proxied: readonly number[]
+  readonly sessions: number
+  readonly pauseMs: number
+  readonly clockMs: number
+  readonly sabotage?: SabotageName | undefined
+  readonly tally: Tally
+  readonly onLine: (caller: string, line: LogLine) => void
+  readonly onDead: (caller: string) => void
+}
+
+/** Every process of a torture, and how each is broken and healed. */
+export class World {
+  readonly dir: string
+  readonly server: Server
+  readonly workers: Workers
+  readonly slots: readonly Slot[]
+  readonly #tally: Tally
+  /** What Redis goes through, one after the other; and all that is under way. */
+  #redisFaults: Promise<void> = Promise.resolve()
+  readonly #underWay = new Set<Promise<void>>()
+  #healing = new AbortController()
+
+  private constructor(dir: string, server: Server, slots: readonly Slot[], tally: Tally) {
+    this.dir = dir
+    this.server = server
+    this.workers = new Workers(dir)
+    this.slots = slots
+    this.#tally = tally
+  }
+
+  static async start(options: WorldOptions): Promise<World> {
+    const dir = mkdtempSync(join(tmpdir(), 'keyshift-torture-'))
+    const server = await Server.start(dir)
+    const { tally, slots: count, proxied } = options
+    const slots: Slot[] = []
+    for (let slot = 0; slot < count; slot += 1)
+      slots.push(await Slot.start({ ...options, slot, dir, redisPort: server.port, proxied: proxied.includes(slot) }))
+    return new World(dir, server, slots, tally)
+  }
+
+  get redisUrl(): string {
+    return `redis://127.0.0.1:${this.server.port}/0`
+  }
+
+  async stop(): Promise<void> {
+    this.#healing.abort()
+    await Promise.allSettled([...this.#underWay, this.workers.stop(), ...this.slots.map((slot) => slot.stop())])
+    await this.server.stop()
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+
+  /** Begins a fault; it ends by itself, or with `heal`. */
+  break(fault: Fault): void {
+    const work = this.#carryOut(fault).finally(() => this.#underWay.delete(work))
+    this.#underWay.add(work)
+  }
+
+  /** Everything runs again, and nothing is held up any more. */
+  async heal(): Promise<void> {
+    this.#healing.abort()
+    await Promise.all(this.#underWay)
+    this.#healing = new AbortController()
+    for (const slot of this.slots) {
+      slot.heal()
+      await slot.ready()
+    }
+  }
+
+  async #carryOut(fault: Fault): Promise<void> {
+    const slot = 'slot' in fault ? this.slots[fault.slot] : undefined
+    switch (fault.kind) {
+      case 'kill-client': {
+        const uid = slot?.pod.uid
+        this.#tally.kills += 1
+        await slot?.kill(fault.newPod)
+        if (fault.lapse && uid !== undefined) await this.#lapse(uid)
+        return slot?.ready()
+      }
+      case 'stop-client':
+        slot?.signal('SIGSTOP')
+        if (fault.lapse && slot !== undefined) await this.#lapse(slot.pod.uid)
+        await this.#sleep(fault.ms)
+        return slot?.signal('SIGCONT')
+      case 'kill-worker':
+        if (await this.#worker(fault.afterMs)) this.#tally.kills += this.workers.kill()
+        return
+      case 'double-worker':
+        if (await this.#worker(fault.afterMs)) this.workers.double()
+        return
+      case 'stop-worker':
+        if (!(await this.#worker(fault.afterMs))) return
+        this.workers.signal('SIGSTOP')
+        await this.#sleep(fault.ms)
+        return this.workers.signal('SIGCONT')
+      case 'kill-redis':
+        this.#tally.kills += 1
+        return this.#toRedis(() => this.server.crash(fault.ms))
+      case 'stop-redis':
+        return this.#toRedis(async () => {
+          this.server.pause()
+          await this.#sleep(fault.ms)
+          this.server.resume()
+        })
+      case 'cut':
+        return slot?.proxy?.cut()
+      case 'vanish':
+        return slot?.proxy?.vanish()
+      case 'cut-next':
+        return slot?.proxy?.cutNext(fault.where, 'ai:job:')
+      case 'delay':
+        slot?.proxy?.delayReplies(() => fault.byMs)
+        await this.#sleep(fault.ms)
+        return slot?.proxy?.delayReplies(() => 0)
+      case 'stick':
+        return slot?.stick(fault.ms)
+      case 'operator-dies':
+      case 'old-status':
+        // The operator's own affair.
+        return
+    }
+  }
+
+  #toRedis(work: () => Promise<void>): Promise<void> {
+    this.#redisFaults = this.#redisFaults.then(work)
+    return this.#redisFaults
+  }
+
+  /** Waits for a worker to be at work, and a while more; false where none came. */
+  async #worker(afterMs: number): Promise<boolean> {
+    for (let tries = 0; this.workers.running === 0 && tries < 60; tries += 1) {
+      if (this.#healing.signal.aborted) return false
+      await this.#sleep(50)
+    }
+    await this.#sleep(afterMs)
+    return this.workers.running > 0 && !this.#healing.signal.aborted
+  }
+
+  /** The leases of a pod's members end now, as if their time were over. */
+  async #lapse(podUid: string): Promise<void> {
+    let redis: RedisConnection | undefined
+    try {
+      redis = await this.server.connect()
+      const members = ((await redis.command('HGETALL', `${CONTROL_PREFIX}members`)) as Buffer[]).map(String)
+      for (let i = 0; i + 1 < members.length; i += 2)
+        if ((JSON.parse(members[i + 1] as string) as { podUid: string }).podUid === podUid)
+          await redis.command('DEL', `${CONTROL_PREFIX}lease:${members[i]}`)
+    } catch {
+      // Redis is being broken as well: then it takes as long as it takes.
+    } finally {
+      redis?.close()
+    }
+  }
+
+  #sleep(ms: number): Promise<void> {
+    const { signal } = this.#healing
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, ms)
+      if (signal.aborted) done()
+      else signal.addEventListener('abort', done)
+    })
+  }
+}
