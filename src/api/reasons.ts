@@ -170,6 +170,10 @@ export const REASONS = {
     meaning: 'The Redis that answers is a replica, or a primary that a failover left behind.',
     action: 'With redis.address: point it at the primary. With redis.sentinel: wait for the failover.',
   },
+  RedisOutOfMemory: {
+    meaning: 'Redis uses more than maxmemory and takes no writes that need more. The application is refused too.',
+    action: 'Raise maxmemory, or free memory.',
+  },
   RedisRefused: { meaning: 'Redis refused a command.', action: 'See the message.' },
   RedisRightsMissing: {
     meaning: 'A Redis user lacks rights.',

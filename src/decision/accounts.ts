@@ -66,7 +66,7 @@ export function settleAccount(input: AccountInput): Settled {
   const run = runOf(input.uid, account)
   const work = input.work.find((one) => one.jobName === name && one.run === run)
   if (work?.state === 'done' && work.result !== undefined) return settleResult(input, account, work, work.result)
-  const seen = account.state === 'Active' || work?.state === 'failed'
+  const seen = account.state === 'Active' || work?.state === 'failed' || work?.state === 'refused'
   // Its worker has ended, whatever the Job waits for.
   const gone = job === undefined ? seen : job.state !== 'Active' || job.overstays !== undefined
   if (gone) return settleLoss(input, account, job, work)
@@ -129,8 +129,10 @@ function settleLoss(
   job: JobObservation | undefined,
   work: WorkObservation | undefined,
 ): Settled {
-  const failures = account.failures + 1
   const message = cut(whyLost(job, work), 900)
+  // Nothing is wrong with the work: however long Redis refuses it, it goes on by itself afterwards.
+  const most = work?.state === 'refused' ? MOST_ATTEMPTS - 1 : MOST_ATTEMPTS
+  const failures = Math.min(account.failures + 1, most)
   if (failures >= MOST_ATTEMPTS)
     return { account: hold(input, account, failures, { reason: 'JobFailed', message }), held: true, lost: message }
   return { account: wait(input, account, failures, 'JobFailed', message), lost: message }

@@ -25,6 +25,7 @@ const REFUSALS: Readonly<Partial<Record<string, { readonly reason: Reason; reado
     reason: 'RedisTooFewReplicas',
     advice: 'Redis has fewer replicas than min-replicas-to-write: bring them back, or lower it',
   },
+  OOM: { reason: 'RedisOutOfMemory', advice: 'Redis is over its maxmemory: raise it, or free memory' },
   MISCONF: {
     reason: 'RedisCannotSave',
     advice: 'Redis takes no writes because it cannot save its data: see its log and its disk',

@@ -72,8 +72,8 @@ export interface WorkFields {
   readonly run: string
   /** SHA-1 of what is looked for; a pass goes on only under the same. */
   readonly scope: string
-  /** `running`, `done`, or `failed`. */
-  readonly state: 'running' | 'done' | 'failed'
+  /** `refused`: for want of something that may pass or be given, such as memory or a right, it could not go on. */
+  readonly state: 'running' | 'done' | 'failed' | 'refused'
   /** Keys handled, in this pass. */
   readonly done: string
   /** Estimate of keys to handle; never reached before a whole pass ended. */
@@ -94,7 +94,7 @@ export interface WorkFields {
   readonly updatedAt: string
   /** JSON `WorkResult` when done. */
   readonly result: string
-  /** One line, when failed. */
+  /** One line, when failed or refused. */
   readonly error: string
 }
 

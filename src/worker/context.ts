@@ -27,7 +27,12 @@ export const DEFAULT_WORKER_LIMITS: WorkerLimits = { giveUpMs: 120_000, callMs: 
 
 /** The work cannot go on and trying again does not help; the message says why and what to do. */
 export class WorkFailed extends Error {
-  override readonly name = 'WorkFailed'
+  override readonly name: string = 'WorkFailed'
+}
+
+/** Redis lets nothing more be done, for want of memory, a right, a replica or itself: another attempt goes on when that is over. */
+export class WorkRefused extends WorkFailed {
+  override readonly name = 'WorkRefused'
 }
 
 /** SIGTERM: everything done stands in Redis, the next worker goes on from there. */

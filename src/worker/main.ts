@@ -9,7 +9,7 @@ import { startProbeServer } from '../platform/http.ts'
 import { createProcessEnd } from '../platform/process-end.ts'
 import { describe } from '../platform/safe-json.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { DEFAULT_WORKER_LIMITS, Stopped, type WorkerContext } from './context.ts'
+import { DEFAULT_WORKER_LIMITS, Stopped, WorkRefused, type WorkerContext } from './context.ts'
 import { readCredentials, readTls } from './credentials.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { connect } from './connect.ts'
@@ -89,7 +89,7 @@ async function work(settings: WorkerSettings): Promise<void> {
     await runWork(context)
     logger.info('done')
   } catch (error) {
-    if (!(error instanceof Stopped)) await noteFailure(context, describe(error))
+    if (!(error instanceof Stopped)) await noteFailure(context, error)
     throw error
   } finally {
     await redis.close()
@@ -98,11 +98,11 @@ async function work(settings: WorkerSettings): Promise<void> {
 }
 
 // Best effort: the exit code and the termination message say it too.
-async function noteFailure(context: WorkerContext, message: string): Promise<void> {
+async function noteFailure(context: WorkerContext, error: unknown): Promise<void> {
   try {
     const limits = { ...context.limits, callMs: FAIL_NOTE_MS }
-    await failWork({ ...context, limits }, context.work.spec.kind, message)
-  } catch (error) {
-    context.logger.warn('the failure could not be noted in Redis', { error: describe(error) })
+    await failWork({ ...context, limits }, error instanceof WorkRefused ? 'refused' : 'failed', describe(error))
+  } catch (again) {
+    context.logger.warn('the failure could not be noted in Redis', { error: describe(again) })
   }
 }

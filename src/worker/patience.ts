@@ -1,6 +1,6 @@
 import { backoffDelay, type BackoffPolicy } from '../runtime/backoff.ts'
 import { KeyshiftError, Refused, UnknownOutcome } from '../redis/errors.ts'
-import { throwIfStopped, WorkFailed, type WorkerContext } from './context.ts'
+import { throwIfStopped, WorkFailed, WorkRefused, type WorkerContext } from './context.ts'
 
 const BACKOFF: BackoffPolicy = { initialMs: 50, maxMs: 5_000, factor: 2, jitter: 0.5 }
 
@@ -26,7 +26,7 @@ export class Passing extends Error {
 /**
  * Tries `attempt` until it succeeds, is refused for good, or `giveUpMs` have gone by without a success. Only for what
  * may be repeated after an unknown outcome.
- * @throws WorkFailed, Stopped
+ * @throws WorkFailed, WorkRefused, Stopped
  */
 export async function persist<T>(
   context: Pick<WorkerContext, 'clock' | 'logger' | 'signal' | 'limits' | 'metrics' | 'work'>,
@@ -39,9 +39,10 @@ export async function persist<T>(
     try {
       return await attempt()
     } catch (error) {
+      if (isRightMissing(error)) throw new WorkRefused(message(error), { cause: error })
       if (!passes(error)) throw error instanceof WorkFailed ? error : new WorkFailed(message(error), { cause: error })
       if (clock.monotonic() >= end) {
-        throw new WorkFailed(`given up after ${Math.round(limits.giveUpMs / 1000)} s: ${message(error)}`, {
+        throw new WorkRefused(`given up after ${Math.round(limits.giveUpMs / 1000)} s: ${message(error)}`, {
           cause: error,
         })
       }
@@ -52,11 +53,15 @@ export async function persist<T>(
   }
 }
 
+/** A right taken away while the work runs; the next run names it before it begins. */
+function isRightMissing(error: unknown): boolean {
+  if (error instanceof Refused) return error.redisCode === 'NOPERM'
+  return error instanceof UnknownOutcome && error.message.includes('user executing the script can')
+}
+
 function passes(error: unknown): boolean {
   if (error instanceof Passing) return true
   if (error instanceof Refused) return PASSING.has(error.redisCode)
-  // A right taken away while the work runs; the next run names it before it begins.
-  if (error instanceof UnknownOutcome && error.message.includes('user executing the script can')) return false
   return error instanceof KeyshiftError
 }
 

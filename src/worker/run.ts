@@ -1,5 +1,5 @@
 import type { WorkResult } from '../protocol/work.ts'
-import { WorkFailed, type WorkerContext } from './context.ts'
+import { WorkFailed, WorkRefused, type WorkerContext } from './context.ts'
 import { backfill, backfillResult } from './kinds/backfill.ts'
 import { preflight } from './kinds/preflight.ts'
 import { purge, purgeResult } from './kinds/purge.ts'
@@ -55,5 +55,5 @@ async function carryOut(context: WorkerContext): Promise<((hash: WorkHash) => Wo
 async function requireRights(context: WorkerContext): Promise<void> {
   const rights = await persist(context, () => checkRights(context))
   if (!rights.known) context.logger.warn('the rights of the Redis user cannot be told', { why: rights.why })
-  else if (rights.missing.length > 0) throw new WorkFailed(missingRights(rights))
+  else if (rights.missing.length > 0) throw new WorkRefused(missingRights(rights))
 }

@@ -1,4 +1,4 @@
-import type { Finding, WorkKind, WorkResult } from '../protocol/work.ts'
+import type { Finding, WorkResult } from '../protocol/work.ts'
 import { workerKeys } from './batch.ts'
 import type { WorkerContext } from './context.ts'
 import { MAX_SAMPLES } from './batch.ts'
@@ -57,9 +57,10 @@ export async function finishWork(io: Io, result: WorkResult, hash: WorkHash): Pr
   ])
 }
 
-/** Notes why the work failed; a result that is there already stays. */
-export async function failWork(io: Io, kind: WorkKind, error: string): Promise<Finish> {
-  return finish(io, [kind, io.work.spec.run, 'failed', error.replaceAll(/\s+/g, ' ').slice(0, 1000)])
+/** Notes why the work ended without a result; a result that is there already stays. */
+export async function failWork(io: Io, state: 'failed' | 'refused', error: string): Promise<Finish> {
+  const { kind, run } = io.work.spec
+  return finish(io, [kind, run, state, error.replaceAll(/\s+/g, ' ').slice(0, 1000)])
 }
 
 async function finish(io: Io, args: readonly string[]): Promise<Finish> {

@@ -92,7 +92,7 @@ export async function observeWork(
 
 export function parseWork(jobName: string, fields: Partial<Record<string, string>>): WorkObservation | undefined {
   const kind = WORK_KINDS.find((known) => known === fields['kind'])
-  const state = (['running', 'done', 'failed'] as const).find((known) => known === fields['state'])
+  const state = (['running', 'done', 'failed', 'refused'] as const).find((known) => known === fields['state'])
   if (kind === undefined || state === undefined) return undefined
   const result = parseJson<WorkResult>(fields['result'])
   const error = fields['error'] ?? ''

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --- Writes how the work ended.
 --- KEYS[1] fence, KEYS[2] record, KEYS[3] work hash.
---- ARGV[1] kind, ARGV[2] run, ARGV[3] 'done' or 'failed', ARGV[4] the result as JSON, or one line that says what failed;
+--- ARGV[1] kind, ARGV[2] run, ARGV[3] 'done', 'failed' or 'refused', ARGV[4] the result as JSON, or one line that says why not;
 --- for done also ARGV[5] lineage and ARGV[6] updatedAt of the work hash that the result was made from.
 --- Answers 'OK', 'DONE' (a result is there already and stays), or 'NOT_ENDED' (done was claimed of a pass that has not
 --- ended, as after a failover that took it back, or that was made again since; nothing was written), or 'NOT_OURS' (the name belongs to another kind, or to another run).
@@ -11,7 +11,7 @@ if (known[4] and known[4] ~= ARGV[1]) or (known[7] and known[7] ~= ARGV[2]) then
 if known[1] == 'done' then return 'DONE' end
 local now = decimal(now_ms())
 if ARGV[3] ~= 'done' then
-  redis.call('HSET', KEYS[3], 'kind', ARGV[1], 'run', ARGV[2], 'state', 'failed', 'error', ARGV[4], 'updatedAt', now)
+  redis.call('HSET', KEYS[3], 'kind', ARGV[1], 'run', ARGV[2], 'state', ARGV[3], 'error', ARGV[4], 'updatedAt', now)
   return 'OK'
 end
 if known[2] ~= '1' or known[5] ~= ARGV[5] or known[6] ~= ARGV[6] then return 'NOT_ENDED' end

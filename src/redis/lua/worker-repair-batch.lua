@@ -6,10 +6,12 @@
 --- KEYS[1] fence, KEYS[2] record, KEYS[3] work hash; target names come from the values.
 --- ARGV[1] config as JSON, ARGV[2] COUNT, ARGV[3] budget in microseconds, ARGV[4] rate, ARGV[5] run.
 --- Answers { 'OK', looked at, microseconds, pass, done, total }, { 'ENDED' }, { 'DONE' },
---- { 'STALE_RECORD', why } or { 'NOT_ALLOWED', why } (nothing was done).
+--- { 'STALE_RECORD', why } or { 'NOT_ALLOWED', why } (nothing was done). Fails with NOPERM where the user lacks a right, at a
+--- key that is as it was.
 --- Side effects: target keys, kept copies, the work hash. No legacy key is written.
 --- @include "lib/worker-findings"
 --- @include "lib/worker-pass"
+--- @include "lib/rights"
 local answer = open_pass({ 'left' }, { 'copied', 'replaced', 'removed' })
 if answer then return answer end
 
@@ -18,6 +20,10 @@ local now = now_ms()
 -- The time in the name keeps what an earlier repair kept of the same key.
 local function keep(target)
   local kept = config.kept .. decimal(now) .. ':' .. target
+  local lacks = missing_right({
+    { 'COPY', target, kept }, { 'PEXPIRETIME', target }, { 'PEXPIREAT', kept, '0' }, { 'UNLINK', target },
+  })
+  if lacks then error({ err = 'NOPERM the Redis user lacks the right to run ' .. lacks }) end
   redis.call('COPY', target, kept)
   local expiry, limit = redis.call('PEXPIRETIME', target), now + config.keepMs
   if expiry < 0 or expiry > limit then redis.call('PEXPIREAT', kept, decimal(limit)) end

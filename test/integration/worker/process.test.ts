@@ -64,6 +64,20 @@ test('a failure is noted in Redis, in the termination message and in the log', a
   expect(await world.fields('backfill-1')).toMatchObject({ state: 'failed', error: message, kind: 'backfill' })
 })
 
+test('D4 what Redis refuses for want of a right is noted as refused: another attempt may go on', async () => {
+  const dir = join(world.dir, 'poor')
+  mkdirSync(dir, { recursive: true })
+  writeFileSync(join(dir, 'username'), 'poor')
+  writeFileSync(join(dir, 'password'), 'secret')
+  await world.redis.call('ACL', 'SETUSER', 'poor', 'reset', 'on', '>secret', '~*', '+@all', '-copy')
+  const worker = world.spawn(world.spec('backfill'), { KEYSHIFT_CREDENTIALS_DIR: dir })
+  expect((await worker.ended).code).toBe(1)
+  expect(await world.fields('backfill-1')).toMatchObject({
+    state: 'refused',
+    error: 'the Redis user poor lacks rights: ACL SETUSER poor +copy',
+  })
+})
+
 test('[O15] with stdout a full pipe a worker that fails at once ends with its code, its message and its last line', async () => {
   await world.record('DualWrite', 5, 4)
   const terminationLog = join(world.dir, 'termination-full')

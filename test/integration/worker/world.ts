@@ -38,6 +38,8 @@ export interface RunOptions {
   /** Called after each script, with what it answered, before the worker sees it. */
   readonly after?: (name: ScriptName, reply: unknown) => Promise<void> | void
   readonly registry?: Registry
+  /** What the worker warns of. */
+  readonly warned?: string[]
 }
 
 /** A connection that lets a test act between two batches. */
@@ -127,7 +129,10 @@ export class World {
       work,
       redis,
       clock: systemClock,
-      logger: silent,
+      logger: {
+        ...silent,
+        warn: (message, fields) => void options.warned?.push(`${message} ${JSON.stringify(fields)}`),
+      },
       metrics: createWorkerMetrics(options.registry ?? new Registry()),
       signal: options.signal ?? new AbortController().signal,
       limits: { ...DEFAULT_WORKER_LIMITS, giveUpMs: 10_000, ...options.limits },

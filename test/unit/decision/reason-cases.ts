@@ -187,6 +187,7 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
   RedisLoading: () => redisAway('RedisLoading'),
   RedisNotPrimary: () => redisAway('RedisNotPrimary'),
   RedisRefused: () => redisAway('RedisRefused'),
+  RedisOutOfMemory: () => redisAway('RedisOutOfMemory'),
   RedisRightsMissing: () => redisAway('RedisRightsMissing'),
   RedisTooFewReplicas: () => redisAway('RedisTooFewReplicas'),
   RedisTooManyClients: () => redisAway('RedisTooManyClients'),

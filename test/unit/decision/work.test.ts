@@ -326,6 +326,15 @@ describe('an attempt', () => {
     expect(actionOf(then, 'CreateJob')).toMatchObject({ resumes: 'ai-jobs-verify-1' })
   })
 
+  test('that Redis refused is tried again however often, with what it waits for', () => {
+    const refused = working(name, { state: 'refused', error: 'given up after 120 s: OOM' })
+    const decision = go(dual({ failures: MOST_ATTEMPTS - 1 }), [failed(name)], [refused])
+    expect(workOf(decision, 'verify')).toMatchObject({ state: 'Waiting', failures: MOST_ATTEMPTS - 1 })
+    expect(decision.status.awaits).toContain('verify is tried again: given up after 120 s: OOM')
+    const then = go(decision.status, [failed(name)], [refused], { now: T0 + 10 * MINUTE })
+    expect(actionOf(then, 'CreateJob')).toMatchObject({ resumes: name })
+  })
+
   test('that a person asked for anew goes on from no checkpoint', () => {
     const held = dual({ state: 'Held', reason: 'JobFailed', failures: 5, since: isoTime(T0) })
     const again = go(held, [], [], { annotations: { 'keyshift.dev/retry': 'x' } })
