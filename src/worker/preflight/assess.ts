@@ -72,6 +72,7 @@ export function assessKeyspace(spec: WorkSpec, info: Info, keys: Keyspace): Asse
     malformed(spec, keys),
     foreign(keys),
     oversize(keys),
+    patternScans(spec),
   ])
 }
 
@@ -215,6 +216,18 @@ function oversize(keys: Keyspace): Finding | undefined {
         'OversizeJobs',
         `${keys.oversize} jobs are so large that copying or comparing one holds Redis for long: ${listing(keys.oversizeKeys)}`,
       )
+}
+
+/** Code that is not the client's may find jobs by the pattern of legacy keys, and take the name of a target key for a job's. */
+function patternScans({ legacy, target }: WorkSpec): Finding | undefined {
+  const [before = '', after = ''] = legacy.split(/\{[^}]*\}/)
+  const fits = target.startsWith(before) && target.endsWith(after) && target.length >= before.length + after.length
+  return fits
+    ? warn(
+        'PatternScans',
+        `whatever lists jobs by a pattern such as SCAN MATCH ${before}*${after} meets target keys (${target}) too, from DualWrite on: let it use the client's list, or leave such names out`,
+      )
+    : undefined
 }
 
 function listing(samples: readonly { readonly key: string; readonly why: string }[]): string {

@@ -225,6 +225,34 @@ describe.each(STATES)('in $name', (state) => {
     })
   }
 
+  test('D1 nothing but expire changes the absolute expiry, which is the same on both keys', async () => {
+    const hash = world.client('hash').forWorkspace(MINE)
+    const json = world.client('json').forWorkspace(MINE)
+    for (const jobId of JOBS) {
+      const targets = state.creates === 100 || isSelected('ai-jobs', jobId, state.creates)
+      const expectExpiry = async (expiresAt: number): Promise<void> => {
+        const { legacy, target } = await world.pair(MINE, jobId)
+        expect([legacy?.expiresAt, target?.expiresAt]).toEqual([expiresAt, targets ? expiresAt : undefined])
+      }
+      await json.create(jobId, textOf('old'), { expiresAt: EXPIRES })
+      await json.update(jobId, () => textOf('new'))
+      await json.update(jobId, () => textOf('newer'), { operationId: `json-${jobId}` })
+      await expectExpiry(EXPIRES)
+      await json.expire(jobId, { expiresAt: LATER })
+      await expectExpiry(LATER)
+      await json.delete(jobId)
+      await hash.create(jobId, hashOf('old'), { expiresAt: EXPIRES })
+      await hash.update(jobId, { a: 'new' })
+      await hash.update(jobId, { a: 'newer' }, { expect: { a: 'new' }, operationId: `hash-${jobId}` })
+      await hash.mutate(jobId, [['HINCRBY', 'n', 1]])
+      await hash.push(jobId, { queue: 'ai:queue' })
+      await expectExpiry(EXPIRES)
+      await hash.expire(jobId, { expiresAt: LATER })
+      await expectExpiry(LATER)
+      await hash.delete(jobId)
+    }
+  })
+
   test('mutate runs every command on each key that exists, or none', async () => {
     const client = world.client('hash')
     const store = client.forWorkspace(MINE)

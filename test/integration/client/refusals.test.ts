@@ -1,14 +1,16 @@
+import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { Refused, StaleEpoch, NotReady, type KeyshiftClient } from '../../../src/client/index.ts'
+import { TROUBLE_ARGS, troublesOf, type Trouble } from '../redis/support/troubles.ts'
 import { documentOf, KEYS, TEMPLATES } from './support/routing.ts'
 import { World } from './support/world.ts'
 
 jest.setTimeout(60_000)
 let world: World
 beforeAll(async () => {
-  world = await World.start()
+  world = await World.start(TROUBLE_ARGS)
 })
 afterAll(() => world.stop())
 beforeEach(async () => {
@@ -171,6 +173,55 @@ test('D4 with too few replicas nothing is written', async () => {
     await world.redis.raw.config('SET', 'min-replicas-to-write', '0')
   }
 })
+
+const CODES: readonly Trouble['code'][] = ['OOM', 'NOREPLICAS', 'READONLY', 'MISCONF', 'LOADING', 'BUSY']
+test.each(CODES)(
+  'D4 while Redis refuses with %s nothing is written, the error is typed, and it passes by itself',
+  async (code) => {
+    const trouble = troublesOf(world.redis.raw).find((one) => one.code === code) as Trouble
+    const client = world.client('hash', { deadlineMs: 300 })
+    const store = client.forWorkspace('w1')
+    await store.create('j1', { a: '1' }, { ttlMs: 600_000, deadlineMs: 10_000 })
+    const filler = world.redis.raw.pipeline()
+    // Loading answers others each kilobyte: no value may be so small that this takes longer than a call.
+    for (let i = 0; i < 400; i += 1) filler.set(`filler${i}`, randomBytes(200).toString('hex'))
+    await filler.exec()
+    const before = await dump()
+    const ended: unknown[] = []
+    await trouble.begin()
+    try {
+      for (const act of [
+        () => store.create('j2', { a: '1' }, { ttlMs: 1000, operationId: 'o2' }),
+        () => store.enqueue('j3', { a: '1' }, { queue: 'ai:queue', ttlMs: 1000 }),
+        () => store.update('j1', { a: '2' }),
+        () => store.mutate('j1', [['HINCRBY', 'a', 1]]),
+      ])
+        await act().catch((error: unknown) => ended.push(error))
+      expect(ended).toHaveLength(4)
+      for (const error of ended) {
+        // Once it has let go of a replica the client sends nothing.
+        if (error instanceof NotReady) expect(error.message).toMatch(/READONLY|is a slave/)
+        else expect(error).toMatchObject({ name: 'Refused', redisCode: code })
+      }
+      // What passes soon is waited for; of the others the caller decides.
+      if (code === 'READONLY' || code === 'LOADING' || code === 'BUSY') {
+        const waiting = store.update('j1', { a: '3' }, { deadlineMs: 20_000 })
+        await trouble.end()
+        expect(await waiting).toBe(true)
+      }
+    } finally {
+      await trouble.end().catch(() => undefined)
+    }
+    if (code === 'OOM' || code === 'NOREPLICAS' || code === 'MISCONF') {
+      expect(await dump()).toEqual(before)
+      expect(await store.update('j1', { a: '3' }, { deadlineMs: 10_000 })).toBe(true)
+    }
+    const { legacy, target } = await world.pair('w1', 'j1')
+    expect(legacy).toMatchObject({ value: { a: '3' } })
+    expect(target).toEqual(legacy)
+    expect(await world.redis.raw.exists('ai:job:j2', 'ai:job:w1:j2', 'ai:job:j3', 'ai:job:w1:j3', 'ai:queue')).toBe(0)
+  },
+)
 
 describe('the fence', () => {
   test('refuses every operation of an older epoch and changes nothing, until the newer document is there', async () => {

@@ -31,7 +31,12 @@ test('nothing to say of a healthy Redis with well-formed jobs, and nothing is wr
   expect(await preflight()).toEqual({
     kind: 'preflight',
     blockers: [],
-    warnings: [],
+    warnings: [
+      {
+        reason: 'PatternScans',
+        message: expect.stringMatching(/SCAN MATCH ai:job:\* meets .* from DualWrite on/) as string,
+      },
+    ],
     legacy: 301,
     target: 0,
     malformed: 0,
@@ -146,7 +151,7 @@ test('malformed jobs under Quarantine are listed, and warn only', async () => {
   for (let i = 0; i < 30; i += 1) await r().rpush(`ai:job:bad${String(i).padStart(2, '0')}`, 'x')
   const result = await preflight({ onMalformed: 'Quarantine' })
   expect(result.blockers).toEqual([])
-  expect(reasons(result.warnings)).toEqual(['MalformedJobs'])
+  expect(reasons(result.warnings)).toEqual(['MalformedJobs', 'PatternScans'])
   expect(result.malformed).toBe(30)
   expect(result.malformedKeys).toHaveLength(20)
   expect(result.malformedKeys[0]?.why).toBe('wrong type: list')
@@ -173,7 +178,7 @@ test('warns of missing persistence, of min-replicas-to-write, and of jobs too la
   await r().set('ai:job:big', JSON.stringify({ workspace_id: 'w1', x: 'x'.repeat(1_100_000) }))
   await r().config('SET', 'save', '')
   const first = await preflight()
-  expect(reasons(first.warnings)).toEqual(['NoPersistence', 'OversizeJobs'])
+  expect(reasons(first.warnings)).toEqual(['NoPersistence', 'OversizeJobs', 'PatternScans'])
   expect(first.warnings[1]?.message).toContain('ai:job:big')
   expect(first.blockers).toEqual([])
   await r().config('SET', 'save', '3600 1')
@@ -258,7 +263,7 @@ describe('[X1] rights of the Redis user', () => {
 
   test('what CONFIG is refused for is unknown, and never taken as fine', async () => {
     await grant(least().filter((granted) => granted !== '+config|get'))
-    expect(reasons((await preflight({}, asWorker)).warnings)).toEqual(['UnknownPersistence'])
+    expect(reasons((await preflight({}, asWorker)).warnings)).toEqual(['UnknownPersistence', 'PatternScans'])
   })
 
   test.each(['backfill', 'verify', 'purge'] as const)('%s does not begin without them', async (kind) => {

@@ -65,12 +65,13 @@ test('a failure is noted in Redis, in the termination message and in the log', a
 })
 
 test('D4 what Redis refuses for want of a right is noted as refused: another attempt may go on', async () => {
-  const dir = join(world.dir, 'poor')
+  const secrets = join(world.dir, 'poor')
+  const dir = join(secrets, 'redis')
   mkdirSync(dir, { recursive: true })
   writeFileSync(join(dir, 'username'), 'poor')
   writeFileSync(join(dir, 'password'), 'secret')
   await world.redis.call('ACL', 'SETUSER', 'poor', 'reset', 'on', '>secret', '~*', '+@all', '-copy')
-  const worker = world.spawn(world.spec('backfill'), { KEYSHIFT_CREDENTIALS_DIR: dir })
+  const worker = world.spawn(world.spec('backfill'), { KEYSHIFT_SECRETS_DIR: secrets })
   expect((await worker.ended).code).toBe(1)
   expect(await world.fields('backfill-1')).toMatchObject({
     state: 'refused',

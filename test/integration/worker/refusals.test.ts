@@ -18,7 +18,7 @@ let world: World
 let troubles: readonly Trouble[]
 beforeAll(async () => {
   world = await World.start(TROUBLE_ARGS)
-  troubles = troublesOf(world.redis, world.server.port, world.dir)
+  troubles = troublesOf(world.redis)
 }, 30_000)
 afterAll(() => world.stop())
 

@@ -147,6 +147,15 @@ describe('the keyspace', () => {
     expect(judge(keys({ legacy: 0 }, { sampled: 0, sampledBytes: 0 }), { allowEmpty: true })).toEqual([])
   })
 
+  test.each([
+    ['ai:job:{job_id}', 'ai:job:{workspace_id}:{job_id}', ['PatternScans']],
+    ['ai:{job_id}:job', 'ai:{workspace_id}:{job_id}:job', ['PatternScans']],
+    ['ai:{job_id}:job', 'ai:{workspace_id}:{job_id}:v2', []],
+    ['job:{job_id}', 'jobs:{workspace_id}:{job_id}', []],
+  ])('D6 who lists %s by its pattern is warned of %s where it fits', (legacy, target, expected) => {
+    expect(reasons(assessKeyspace({ ...spec, legacy, target }, info(), keys()).warnings)).toEqual(expected)
+  })
+
   test('at most five samples stand in a message', () => {
     const samples = Array.from({ length: 9 }, (_, i) => ({ key: `k${i}`, why: 'y' }))
     const { blockers } = assessKeyspace(spec, info(), keys({ malformed: 9, malformedKeys: samples }))

@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { until } from './redis.ts'
 
 /** What a Redis refuses writes for, made on a real one and ended again. */
@@ -18,8 +18,8 @@ export const TROUBLE_ARGS = [
   ...['--loading-process-events-interval-bytes', '1024'],
 ]
 
-/** `admin` may run everything; `dir` is the server's folder. The db must hold some keys. */
-export function troublesOf(admin: Redis, port: number, dir: string): readonly Trouble[] {
+/** `admin` may run everything. The db must hold some keys, so that loading them takes a while. */
+export function troublesOf(admin: Redis): readonly Trouble[] {
   const config = (name: string, value: string) => admin.config('SET', name, value)
   const refused = (code: string) =>
     until(code, () =>
@@ -31,7 +31,7 @@ export function troublesOf(admin: Redis, port: number, dir: string): readonly Tr
   let other: Redis | undefined
   let running: Promise<unknown> | undefined
   const hold = (...command: readonly [string, ...string[]]): void => {
-    other = new Redis(port, { retryStrategy: () => null })
+    other = admin.duplicate({ retryStrategy: () => null })
     running = other.call(...command).catch(() => undefined)
   }
   const release = async (): Promise<void> => {
@@ -43,7 +43,7 @@ export function troublesOf(admin: Redis, port: number, dir: string): readonly Tr
       const info = await admin.info('persistence')
       return info.includes('rdb_bgsave_in_progress:0') && info.includes(`rdb_last_bgsave_status:${state}`)
     })
-  const dump = join(dir, 'dump.rdb')
+  const dumpFile = async () => join((await admin.config('GET', 'dir'))[1] ?? '', 'dump.rdb')
   return [
     {
       code: 'OOM',
@@ -69,13 +69,14 @@ export function troublesOf(admin: Redis, port: number, dir: string): readonly Tr
       begin: async () => {
         await config('save', '3600 1')
         // Where the snapshot is to go there is a folder.
+        const dump = await dumpFile()
         rmSync(dump, { force: true })
         mkdirSync(dump)
         await admin.bgsave()
         await saved('err')
       },
       end: async () => {
-        rmSync(dump, { recursive: true, force: true })
+        rmSync(await dumpFile(), { recursive: true, force: true })
         await admin.bgsave()
         await saved('ok')
         await config('save', '')
