@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { createServer } from 'node:net'
 import { Registry } from 'prom-client'
@@ -11,14 +11,21 @@ import { Connection } from '../../../src/redis/connection.ts'
 import { connect } from '../../../src/worker/connect.ts'
 import { readCredentials } from '../../../src/worker/credentials.ts'
 import { DEFAULT_WORKER_LIMITS } from '../../../src/worker/context.ts'
-import { control, silent, until, World } from './world.ts'
+import { control, silent, until, World, type WorkerProcess } from './world.ts'
+
+const PROGRAM = join(import.meta.dirname, '../../../src/worker/main.ts')
 
 // A machine that builds and tests at once is slow; no test waits for this long.
 jest.setTimeout(60_000)
 
 let world: World
+// Begun first and judged last, as these take their time.
+let unread: UnreadWorker
+let early: EarlyWorker
 beforeAll(async () => {
   world = await World.start()
+  unread = startUnread()
+  early = await startEarly()
 }, 30_000)
 afterAll(() => world.stop())
 beforeEach(() => world.reset('BackfillVerify'))
@@ -83,10 +90,9 @@ test('[O15] with stdout a full pipe a worker that fails at once ends with its co
   await world.record('DualWrite', 5, 4)
   const terminationLog = join(world.dir, 'termination-full')
   writeFileSync(terminationLog, '')
-  const program = join(import.meta.dirname, '../../../src/worker/main.ts')
   // The pipe is filled to the brim, then the worker takes the place of the shell.
   const fill = "dd if=/dev/zero bs=65536 count=1 2>/dev/null | tr '\\0' '\\n'"
-  const child = spawn('/bin/sh', ['-c', `${fill}; exec "${process.execPath}" "${program}"`], {
+  const child = spawn('/bin/sh', ['-c', `${fill}; exec "${process.execPath}" "${PROGRAM}"`], {
     env: {
       PATH: process.env['PATH'],
       KEYSHIFT_WORK: JSON.stringify(world.spec('backfill')),
@@ -153,21 +159,6 @@ test('counts what it does', async () => {
   const keys = Number(/^keyshift_worker_keys_total\{kind="backfill"\} (\d+)/m.exec(text)?.[1])
   expect(keys).toBeGreaterThanOrEqual(300)
 })
-
-test('[O8] a network that comes late is waited for', async () => {
-  const port = await freePort()
-  const dir = join(world.dir, 'late')
-  const worker = world.spawn(world.spec('preflight', { redis: `redis://127.0.0.1:${port}/0`, allowEmpty: true }))
-  let stdout = ''
-  worker.child.stdout?.on('data', (text: string) => (stdout += text))
-  await until('a first try', () => Promise.resolve(stdout.includes('no connection to Redis')))
-  const late = await startRedis({ dir, port })
-  try {
-    expect((await worker.ended).code).toBe(0)
-  } finally {
-    await late.stop('KILL')
-  }
-}, 30_000)
 
 test('a Redis that is killed and started again in the middle is waited for, and the pass begins again', async () => {
   const dir = join(world.dir, 'restart')
@@ -253,6 +244,66 @@ describe('[K5] credentials', () => {
   test('no mounted Secret is no login', async () => {
     expect(await readCredentials(join(world.dir, 'absent'))).toBeUndefined()
   })
+})
+
+interface EarlyWorker {
+  readonly port: number
+  readonly begunAt: number
+  readonly worker: WorkerProcess
+}
+
+async function startEarly(): Promise<EarlyWorker> {
+  const port = await freePort()
+  const worker = world.spawn(world.spec('preflight', { redis: `redis://127.0.0.1:${port}/0`, allowEmpty: true }))
+  return { port, begunAt: Date.now(), worker }
+}
+
+test('[O8] a network that comes fifteen seconds late is waited for', async () => {
+  const { port, begunAt, worker } = early
+  await until('fifteen seconds', () => Promise.resolve(Date.now() - begunAt > 15_000))
+  expect(worker.child.exitCode).toBeNull()
+  const late = await startRedis({ dir: join(world.dir, 'late'), port })
+  try {
+    const { code, stdout } = await worker.ended
+    expect(code).toBe(0)
+    expect(stdout).toContain('no connection to Redis, trying again')
+  } finally {
+    await late.stop('KILL')
+  }
+})
+
+interface UnreadWorker {
+  readonly terminationLog: string
+  readonly ended: Promise<[number | null, string | null]>
+}
+
+/** A worker without work whose stdout is a pipe full to the brim that nobody reads. */
+function startUnread(): UnreadWorker {
+  const pipe = join(world.dir, 'unread')
+  execFileSync('mkfifo', [pipe])
+  const fd = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK)
+  for (const size of [4096, 1]) {
+    try {
+      for (;;) writeSync(fd, Buffer.alloc(size, 10))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+    }
+  }
+  const terminationLog = join(world.dir, 'termination-unread')
+  const child = spawn(process.execPath, [PROGRAM], {
+    env: { PATH: process.env['PATH'], KEYSHIFT_TERMINATION_LOG: terminationLog },
+    stdio: ['ignore', fd, 'inherit'],
+  })
+  closeSync(fd)
+  // The test holds the reading end, so that the pipe is not broken.
+  const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK)
+  const ended = once(child, 'exit').finally(() => closeSync(reader)) as UnreadWorker['ended']
+  return { terminationLog, ended }
+}
+
+test('[O15] with stdout a full pipe that nobody ever reads a worker ends all the same, with its code and its message', async () => {
+  expect(await unread.ended).toEqual([1, null])
+  expect(readFileSync(unread.terminationLog, 'utf8')).toMatch(/^KEYSHIFT_WORK is not set/)
 })
 
 function freePort(): Promise<number> {

@@ -1,3 +1,6 @@
+import { Socket } from 'node:net'
+import { ReplyError } from 'ioredis'
+import { KubeError } from '../../../src/kube/errors.ts'
 import { createLog, type Log } from '../../../src/platform/logger.ts'
 import type { LineStream } from '../../../src/platform/line-sink.ts'
 
@@ -82,6 +85,44 @@ test('[O15] values that cannot be logged do not stop later lines', async () => {
   expect(entries()).toHaveLength(104)
   expect(entries().at(-1)?.['message']).toBe('later 99')
   for (const line of pipe.lines) expect(line.length).toBeLessThan(70_000)
+})
+
+test('[O15] errors as libraries throw them, with all that hangs on them, are logged, cut and without secrets', async () => {
+  log.addSecret('s3cr3t-value')
+  const socket = new Socket()
+  const request: Record<string, unknown> = { socket, path: '/api', n: 10n }
+  const response = { request, status: 500, data: 'x'.repeat(5_000_000), headers: { authorization: 'Bearer abc' } }
+  request['response'] = response
+  const http = Object.assign(new Error('Request failed with status code 500'), {
+    config: { url: 'http://u:hunter2@h/', auth: { username: 'u', password: 'hunter2' } },
+    request,
+    response,
+    toJSON: () => {
+      throw new Error('no JSON')
+    },
+  })
+  const redis = Object.assign(new (ReplyError as new (message: string) => Error)('WRONGPASS s3cr3t-value'), {
+    command: { name: 'auth', args: ['s3cr3t-value'] },
+  })
+  const kube = new KubeError({
+    status: 422,
+    reason: 'Invalid',
+    message: `PATCH /x: ${'y'.repeat(5_000_000)}`,
+    causes: [],
+  })
+  const hostile = new Error('hostile')
+  Object.defineProperty(hostile, 'stack', { get: () => { throw new Error('no stack') } }) // prettier-ignore
+  Object.defineProperty(hostile, 'message', { get: () => { throw new Error('no message') } }) // prettier-ignore
+  const errors = [http, redis, kube, hostile, new AggregateError([http, redis], 'both')]
+  for (const error of errors) log.logger.error('failed', { error })
+  log.logger.info('later')
+  await log.flush(1000)
+  socket.destroy()
+  expect(entries().map(({ message }) => message)).toEqual([...errors.map(() => 'failed'), 'later'])
+  for (const line of pipe.lines) expect(line.length).toBeLessThan(70_000)
+  expect(pipe.lines.join('')).not.toMatch(/hunter2|s3cr3t-value|Bearer abc/)
+  expect(entries()[0]).toMatchObject({ error: { message: 'Request failed with status code 500' } })
+  expect(entries()[2]).toMatchObject({ error: { name: 'KubeError', reason: 'Invalid' } })
 })
 
 test('a line that is too long as a whole is cut, and still JSON', async () => {
