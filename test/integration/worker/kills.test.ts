@@ -121,7 +121,8 @@ describe.each(CASES)('$kind', ({ kind, phase, plant }) => {
     await plant()
     const count = await watchBatches()
     const result = counted(await world.run(spec(kind)))
-    const { passes } = await count()
+    const { passes, again } = await count()
+    expect({ passes: String(passes), again }).toEqual({ passes: (await world.fields(`${kind}-1`)).pass, again: 0 })
     expected = { result, keys: await world.snapshot(), passes }
   })
   beforeEach(async () => {
