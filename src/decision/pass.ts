@@ -1,5 +1,5 @@
-import { ANNOTATIONS } from '../api/resource.ts'
-import { parseDocument, type RoutingDocument } from '../protocol/document.ts'
+import { ANNOTATIONS, configMapName } from '../api/resource.ts'
+import { parseDocument, ROUTING_FILE, type RoutingDocument } from '../protocol/document.ts'
 import { takeAccount } from './account.ts'
 import { adoptRecord } from './adopt.ts'
 import { conclude } from './conclude.ts'
@@ -13,7 +13,8 @@ import { publish, publishFirst } from './publish.ts'
 import { stateOf, type Scene } from './scene.ts'
 import { finish, takeStep } from './step.ts'
 import { findTruth } from './truth.ts'
-import type { Decision } from './types.ts'
+import { cut } from './text.ts'
+import type { Decision, EventNote } from './types.ts'
 import { verdict, type Verdict } from './verdict.ts'
 import { frozenDrift } from './walk.ts'
 
@@ -31,7 +32,7 @@ export function decidePass(scene: Scene): Decision {
       if (!configMap.known) return hold(verdict('waiting', 'ConfigMapUnknown', configMap.message))
       return published(scene, {
         status: publishFirst(scene, facts(scene, before)),
-        events: [note('FirstPublished', 'epoch 1 routes as before: Legacy')],
+        events: [note('FirstPublished', 'epoch 1 routes as before: Legacy'), ...heldBefore(scene)],
       })
     }
     case 'adopted': {
@@ -55,6 +56,14 @@ export function decidePass(scene: Scene): Decision {
       return walkOn(scene, { status: before, events }, document, takeOver)
     }
   }
+}
+
+/** Whoever has written the key before will do so again with its next release. */
+function heldBefore({ observations: { configMap }, resource }: Scene): readonly EventNote[] {
+  const manager = configMap.known ? configMap.value.foreignManager : undefined
+  if (manager === undefined || !configMap.known || configMap.value.document === undefined) return []
+  const text = `${cut(manager, 128)} has ${ROUTING_FILE} of ConfigMap ${configMapName(resource)} in what it manages, and will take the routing document back: leave that key out of it`
+  return [note('ConfigMapReverted', text, 'Warning')]
 }
 
 /** Facts of the world go into status; then the walk takes its step, if it may. */

@@ -1,3 +1,6 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { jest } from '@jest/globals'
 import { parse, stringify } from 'yaml'
 import { crdYaml } from '../../../hack/generate/crd.ts'
@@ -8,6 +11,7 @@ import type { KubeObject } from '../../../src/kube/types.ts'
 import { MIGRATIONS } from '../../../src/operator/resources.ts'
 import { ROUTING_FILE } from '../../../src/protocol/document.ts'
 import { startFakePrometheus, vector } from '../../unit/prometheus/fake-prometheus.ts'
+import { helm, HELM_LIMIT_MS } from '../chart/helm.ts'
 import { JobRunner } from './job-runner.ts'
 import { isWrite } from './recorder.ts'
 import {
@@ -24,7 +28,7 @@ import {
 jest.setTimeout(60_000)
 
 let world: World
-beforeAll(async () => (world = await startWorld()), START_LIMIT_MS)
+beforeAll(async () => (world = await startWorld()), START_LIMIT_MS + HELM_LIMIT_MS)
 afterAll(() => world.stop())
 
 const stops: (() => Promise<void>)[] = []
@@ -192,7 +196,7 @@ describe('bad input gives a condition and an Event, and changes no data', () => 
   })
 })
 
-describe('two resources on the same keys', () => {
+describe('two resources on the same keys (D8)', () => {
   it('the second is Stalled and publishes nothing, also from another namespace', async () => {
     const first = await App.create(world, 'owner')
     const second = await App.create(world, 'intruder', templatesOf('owner'))
@@ -234,6 +238,39 @@ describe('the ConfigMap (O9)', () => {
     await until(async () => (await app.configMap())?.data?.[ROUTING_FILE] === before?.[ROUTING_FILE])
     expect((await app.configMap())?.data).toEqual({ ...before, theirs: '1' })
     await until(async () => (await app.events()).includes('Warning ConfigMapReverted'))
+  })
+
+  it('H6: a Helm release with the keys in its manifest is warned of, put right after an upgrade, and at last a fight', async () => {
+    const other = await App.create(world, 'released')
+    const chart = mkdtempSync(join(tmpdir(), 'keyshift-chart-'))
+    const data = `{ routing.json: "{}", theirs: "{{ .Values.theirs }}" }`
+    mkdirSync(join(chart, 'templates'))
+    writeFileSync(join(chart, 'Chart.yaml'), 'apiVersion: v2\nname: app\nversion: 1.0.0\n')
+    const configMap = `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: jobs-routing }\ndata: ${data}\n`
+    writeFileSync(join(chart, 'templates', 'routing.yaml'), configMap)
+    const release = async (...args: string[]) => {
+      const target = ['--kubeconfig', world.cluster.kubeconfigPath, '--namespace', other.namespace]
+      expect(await helm(...args, ...target)).toMatchObject({ code: 0 })
+    }
+    const theirs = async () => (await other.configMap())?.data?.['theirs']
+    try {
+      await release('install', 'app', chart, '--set-string', 'theirs=1')
+      const { lines } = run(world, other.namespace)
+      const said = () => lines.filter((line) => line.includes('"ConfigMapReverted"')).join('\n')
+      await other.apply(other.spec({ redis: redisOf(world) }))
+      await until(async () => (await other.document().catch(() => undefined))?.epoch === 1)
+      expect(said()).toMatch(/helm has routing\.json of ConfigMap jobs-routing/)
+      const before = (await other.configMap())?.data?.[ROUTING_FILE]
+      await release('upgrade', 'app', chart, '--set-string', 'theirs=2', '--server-side=true', '--force-conflicts')
+      await until(() => said().includes('helm took back'))
+      await until(async () => (await other.configMap())?.data?.[ROUTING_FILE] === before)
+      expect(await theirs()).toBe('2')
+      await release('rollback', 'app', '1', '--server-side=true', '--force-conflicts')
+      expect(await reason(other, 'Stalled', 'ConfigMapContested')).toMatch(/helm keeps taking back/)
+      expect(await theirs()).toBe('1')
+    } finally {
+      rmSync(chart, { recursive: true, force: true })
+    }
   })
 
   it('names the manager that keeps taking them', async () => {

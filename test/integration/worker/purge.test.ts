@@ -36,6 +36,30 @@ test('deletes well-formed target keys alone, strays included', async () => {
   ).toEqual([...Object.keys(foreign), 'ai:job:w1:list'].sort())
 })
 
+test('[D8] of the same names in another db and of names that only end alike nothing is changed, nor of their control keys', async () => {
+  const { redis } = world
+  await world.loadHashes(20)
+  await world.run(world.spec('backfill'))
+  await redis.hset('xai:job:w1:j1', { workspace_id: 'w1' })
+  await redis.select(1)
+  await redis.hset('ai:job:j1', { workspace_id: 'w1' })
+  await redis.hset('ai:job:w1:j1', { workspace_id: 'w1' })
+  await redis.pexpire('ai:job:w1:j1', 3_600_000)
+  await world.record('DualWrite', 7, 6)
+  const bytes = async () => {
+    const keys = (await redis.keys('*')).sort()
+    return Promise.all(keys.map(async (key) => [key, await redis.dumpBuffer(key), await redis.pexpiretime(key)]))
+  }
+  const neighbour = await bytes()
+  await redis.select(0)
+  await world.record('Legacy', 12, 11)
+  expect(await world.run<PurgeResult>(world.spec('purge'))).toEqual({ kind: 'purge', deleted: 20 })
+  expect(await redis.hgetall('xai:job:w1:j1')).toEqual({ workspace_id: 'w1' })
+  await redis.select(1)
+  expect(await bytes()).toEqual(neighbour)
+  await redis.select(0)
+})
+
 test('where no run is known, nothing is deleted but copies: the rest may be jobs whose ids have the delimiter in them', async () => {
   const { redis } = world
   const job = { workspace_id: 'w1', v: '1' }

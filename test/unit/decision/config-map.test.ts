@@ -1,6 +1,7 @@
 import type { Status } from '../../../src/api/status.ts'
 import { isoTime } from '../../../src/decision/time.ts'
 import {
+  observe,
   actionTypes,
   conditionText,
   eventReasons,
@@ -76,6 +77,17 @@ describe('O9, H6: a routing document that another manager takes back', () => {
   test('with an unreadable time is a new beginning too', () => {
     expect(reverted(canary({ reverts: { count: 7, at: 'x', manager: 'helm' } })).status.reverts?.count).toBe(1)
   })
+})
+
+test('H6: one that another manager has the key of before anything is published is written, and said to be so', () => {
+  const first = (seen: { document?: string; foreignManager: string }) =>
+    run(undefined, observe({ configMap: { known: true, value: { exists: true, immutable: false, ...seen } } }))
+  const held = first({ document: '{}', foreignManager: 'helm' })
+  expect(actionTypes(held)).toContain('ApplyConfigMap')
+  expect(held.events.find(({ reason }) => reason === 'ConfigMapReverted')?.message).toMatch(
+    /^helm has routing\.json of ConfigMap .* leave that key out/,
+  )
+  expect(eventReasons(first({ foreignManager: 'helm' }))).not.toContain('ConfigMapReverted')
 })
 
 test('O9: a ConfigMap deleted after clients ran it is a revert too; one that was not there yet is none', () => {
