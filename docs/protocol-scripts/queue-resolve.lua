@@ -105,11 +105,16 @@ local function holds_lease()
   return score and tonumber(score) == lease_end
 end
 
+-- A workspace that a client can name: in Legacy also one that no target key can hold.
+local function named(stored)
+  return usable_id(stored, forbidden) or phase == 0 and type(stored) == 'string' and stored ~= '' and is_utf8(stored)
+end
+
 -- 'job', workspace (or '' where phases 0-1 serve it without), job id; 'gone'; 'malformed'.
 local function find_job()
   if form == 'id or pair' then
     local kind, stored = read_workspace(KEYS[10], field)
-    if (kind == 'hash' or kind == 'string') and usable_id(stored, forbidden) then return 'job', stored, entry end
+    if (kind == 'hash' or kind == 'string') and named(stored) then return 'job', stored, entry end
     form = 'pair'
   end
   if form == 'pair' then
@@ -127,7 +132,7 @@ local function find_job()
   local kind, stored = read_workspace(key, field)
   if kind == 'none' then return form == 'malformed' and phase > 1 and 'malformed' or 'gone' end
   if kind ~= 'hash' and kind ~= 'string' then return 'malformed' end
-  if usable_id(stored, forbidden) then return 'job', stored, id end
+  if named(stored) then return 'job', stored, id end
   if epoch <= 1 then return 'job', '', id end
   return 'malformed'
 end

@@ -2,9 +2,9 @@ import type { CallOptions, Connection } from '../redis/connection.ts'
 import { NotReady } from '../redis/errors.ts'
 import * as scripts from '../redis/scripts.ts'
 import { text } from '../redis/scripts.ts'
-import { queueEntry } from '../protocol/queue-entry.ts'
+import { queueEntry, readQueueEntry } from '../protocol/queue-entry.ts'
 import { checkOperationId, jobCall, noteIds, ownName, settled, type Context, type JobHead } from './context.ts'
-import { Conflict, InvalidArgument, JobExists, Occupied, WorkspaceMismatch } from './errors.ts'
+import { Conflict, InvalidArgument, InvalidId, JobExists, Occupied, WorkspaceMismatch } from './errors.ts'
 import { creationExpiry, expiryArg, fieldArgs, mutateArgs, valueArgs } from './arguments.ts'
 import { pause } from './engine.ts'
 import { listJobs } from './list.ts'
@@ -116,7 +116,11 @@ function refusal({ context }: Target, name: string, jobId: string, answer: scrip
 
 function entryFor(routing: Routing, workspaceId: string, jobId: string, queue: string): { key: string; entry: string } {
   if (queue === '') throw new InvalidArgument('queue must be the key of a list')
-  return { key: queue, entry: queueEntry(routing.templates, routing.phase, workspaceId, jobId) }
+  const entry = queueEntry(routing.templates, routing.phase, workspaceId, jobId)
+  // After a walk back queues may still hold entries of pairs, and consumers take this one for such.
+  if (routing.phase === 'Legacy' && routing.targets && readQueueEntry(routing.templates, entry).form === 'pair')
+    throw new InvalidId('job id', jobId, 'reads as the queue entry of another job')
+  return { key: queue, entry }
 }
 
 async function create(job: Target, jobId: string, value: JobValue<Encoding>, options: CreateOptions): Promise<void> {

@@ -57,7 +57,8 @@ export class Routing {
 
   /** The id of a pair that will be refused from phase 1 on. @throws InvalidId from then on */
   illegalId(workspaceId: string, jobId: string): string | undefined {
-    return this.#check('workspace id', workspaceId) ?? this.#check('job id', jobId)
+    const illegal = [this.#check('workspace id', workspaceId), this.#check('job id', jobId)]
+    return illegal.find((id) => id !== undefined)
   }
 
   /** @throws InvalidId */
