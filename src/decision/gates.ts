@@ -8,7 +8,7 @@ import type { Convergence } from './convergence.ts'
 import { isProven } from './evidence.ts'
 import { stateText } from './ladder.ts'
 import { stateOf, type Scene } from './scene.ts'
-import { some } from './text.ts'
+import { count, some } from './text.ts'
 import { isoTime } from './time.ts'
 import { verdict, type Verdict } from './verdict.ts'
 import type { DueWork } from './work.ts'
@@ -210,15 +210,20 @@ function checksText({ checks }: Scene, status: Status): CheckTrouble {
 
 function idsFit({ scene, doc }: View): Verdict | undefined {
   if (doc.phase !== 'Legacy') return undefined
-  const { count, ageMs, example, member } = scene.redis.illegalIds
+  const { count: seen, ageMs, example, member } = scene.redis.illegalIds
   const windowMs = durationMs(scene.spec.keys.idWindow)
-  if (count === 0 || (ageMs !== undefined && ageMs >= windowMs)) return undefined
+  if (seen === 0 || (ageMs !== undefined && ageMs >= windowMs)) return undefined
   const from = member === undefined ? '' : ` from ${memberText(scene, member)}`
   return verdict(
     'stalled',
     'IllegalIds',
-    `clients use ids that the target schema cannot hold, such as "${example ?? ''}"${from}: give these jobs other ids; the step is taken when none was seen for ${scene.spec.keys.idWindow}`,
+    `clients have used ids that the target schema cannot hold, ${times(seen)}, such as "${example ?? ''}"${from}: give these jobs other ids; the step is taken when none was seen for ${scene.spec.keys.idWindow}`,
   )
+}
+
+/** From ten on by powers of ten: a count that grows must not write the status each time. */
+function times(n: number): string {
+  return n < 10 ? count(n, 'time') : `at least ${10 ** Math.floor(Math.log10(n))} times`
 }
 
 function memberText(scene: Scene, id: string): string {

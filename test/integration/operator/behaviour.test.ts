@@ -13,6 +13,7 @@ import { ROUTING_FILE } from '../../../src/protocol/document.ts'
 import { startFakePrometheus, vector } from '../../unit/prometheus/fake-prometheus.ts'
 import { helm, HELM_LIMIT_MS } from '../chart/helm.ts'
 import { JobRunner } from './job-runner.ts'
+import { RealClient } from './real-client.ts'
 import { isWrite } from './recorder.ts'
 import {
   App,
@@ -449,4 +450,35 @@ describe('the CRD', () => {
     running.requests.before = () => undefined
     await until(() => running.operator.ready() === undefined)
   })
+})
+
+it('D11 an id that the target cannot hold, used once in Legacy, holds the first step; after it, its creation fails and is counted', async () => {
+  const app = await App.create(world, 'ids')
+  run(world, app.namespace)
+  background((signal) => new JobRunner(app.client, app.namespace).run(signal))
+  await world.redis.hset('ids:job:j1', { workspace_id: 'w1' })
+  const spec = (targetPhase: 'Legacy' | 'DualWrite', idWindow: string) =>
+    app.spec({ targetPhase, keys: { ...templatesOf('ids'), idWindow }, redis: redisOf(world) })
+  await app.apply(spec('Legacy', '1h'))
+  const address = `redis://127.0.0.1:${world.redisServer.port}/0`
+  const [one, other] = [
+    new RealClient(app, await app.startPod(), { address }),
+    new RealClient(app, await app.startPod(), { address }),
+  ]
+  for (const client of [one, other]) background((signal) => client.follow(signal))
+  background((signal) => other.work(signal))
+  // The job is done and gone by the time anybody looks at the keys.
+  const store = one.client.forWorkspace('w1')
+  await store.create('report:2026-01-01', {})
+  await store.delete('report:2026-01-01')
+  await until(async () => (await world.redis.hget(app.keys.illegalIds, 'count')) === '2')
+  await app.apply(spec('DualWrite', '1h'))
+  expect(await reason(app, 'Ready', 'IllegalIds')).toMatch(
+    /2 times, such as "report:2026-01-01" from Deployment\/api \(api-aaa-1\).*none was seen for 1h/,
+  )
+  expect((await app.document())?.epoch).toBe(1)
+  await app.apply(spec('DualWrite', '1s'))
+  await until(() => one.client.state().phase === 'DualWrite')
+  await expect(store.create('report:2026-01-02', {})).rejects.toMatchObject({ code: 'INVALID_ID' })
+  expect(other.refused).toEqual([])
 })

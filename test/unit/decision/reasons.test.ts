@@ -129,7 +129,16 @@ describe('D11: ids that the target schema cannot hold', () => {
   test('hold Legacy with an example and the workload that uses it', () => {
     const { status } = go({ illegalIds: seen })
     expect(status.awaits).toContain('"report:2026-01-01" from Deployment/api (a)')
+    expect(status.awaits).toContain('3 times')
     expect(status.awaits).toContain('1h')
+  })
+
+  test('hold with a count that changes the status seldom', () => {
+    const text = (count: number) => go({ illegalIds: { ...seen, count } }).status.awaits
+    expect(text(1)).toContain('hold, 1 time, such')
+    expect(text(10)).toContain('at least 10 times')
+    expect(text(99)).toBe(text(10))
+    expect(text(1000)).toContain('at least 1000 times')
   })
 
   test('hold with the pod or the member where no more is known', () => {
