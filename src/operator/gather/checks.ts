@@ -76,7 +76,8 @@ export class Checks {
       session: String(status?.epoch ?? 0),
       countFrom: countFrom(status),
       soakMs: status?.soakLengthMs,
-      clientsQuery: mayBeIdle(status) ? clientsSeen(resource.metadata.name) : undefined,
+      clientsQuery: clientsSeen(resource.metadata.name),
+      mayBeIdle: mayBeIdle(status),
     }
   }
 

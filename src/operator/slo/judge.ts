@@ -5,11 +5,10 @@ import { CLIENT_EPOCH, OTHER_WORKSPACES } from '../../protocol/metrics.ts'
 import type { Element, Reading } from './reading.ts'
 
 export interface JudgeContext {
-  /**
-   * Whether clients of this migration were scraped (`clientsSeen`): asked where a vector without active workspace may
-   * pass, which is from BackfillVerify on, in the quiet hours of a 30 day soak.
-   */
+  /** Whether clients of this migration were scraped (`clientsSeen`): asked where the check gives no data. */
   readonly clients?: Reading | undefined
+  /** While they were, a vector without active workspace passes: from BackfillVerify on, in the quiet hours of a 30 day soak. */
+  readonly mayBeIdle?: boolean | undefined
   /** Elements active in the last hour that are missing together: see `Activity.vanished`. */
   readonly vanished: readonly string[]
 }
@@ -52,17 +51,19 @@ export function elementName({ labels }: Element): string {
   return labels['workspace_id'] ?? labelText(lasting)
 }
 
-function judgeEmpty(check: CheckSpec, { vanished, clients }: JudgeContext): CheckMeasurement {
+function judgeEmpty(check: CheckSpec, { vanished, clients, mayBeIdle }: JudgeContext): CheckMeasurement {
   if (check.onNoData !== 'Inconclusive') return measurement(check, check.onNoData, [], 'no data')
   const unclear = (why: string): CheckMeasurement => measurement(check, 'Inconclusive', [], why)
   if (vanished.length > 0) return unclear(vanishedText(vanished))
   if (clients === undefined) return unclear('the query gives no data: is the application scraped, and has it traffic?')
   if (clients.kind === 'failed') return measurement(check, 'Error', [], clients.message)
   if (clients.warnings.length > 0) return unclear(warningText(clients.warnings))
-  if (clients.elements.length > 0) return measurement(check, 'Pass', [], 'no active workspace')
-  return unclear(
-    `the query gives no data, and Prometheus has had no ${CLIENT_EPOCH} of this migration for the last 5 minutes, so this may be no quiet hour: is the application scraped?`,
-  )
+  if (clients.elements.length === 0)
+    return unclear(
+      `the query gives no data, metric not found: Prometheus has had no ${CLIENT_EPOCH} of this migration for the last 5 minutes, so this may be no quiet hour: is the application scraped, and was its client given the registry of that page?`,
+    )
+  if (mayBeIdle === true) return measurement(check, 'Pass', [], 'no active workspace')
+  return unclear('the query gives no data, though clients of this migration are scraped: has the application traffic?')
 }
 
 // The mean of many workspaces is within bounds while one of them is not; only a share of 0 is the share of each.

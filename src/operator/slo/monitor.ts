@@ -18,8 +18,9 @@ export interface SloPlan {
   readonly countFrom?: number | undefined
   /** Length of the step's soak, ms. */
   readonly soakMs?: number | undefined
-  /** Given where a check without active workspace may pass: see JudgeContext.clients. */
+  /** See JudgeContext.clients and .mayBeIdle. */
   readonly clientsQuery?: string | undefined
+  readonly mayBeIdle?: boolean | undefined
 }
 
 export interface MonitorOptions {
@@ -173,7 +174,11 @@ export class SloMonitor {
     const usable = read.kind === 'elements' ? read.elements.filter(({ value }) => !Number.isNaN(value)) : []
     const names = usable.map(elementName).filter((name) => name !== '')
     const vanished = state.activity.vanished(names, time)
-    state.last = judge(state.check, read, { clients: readings.clients?.get(time), vanished })
+    state.last = judge(state.check, read, {
+      clients: readings.clients?.get(time),
+      mayBeIdle: plan.mayBeIdle,
+      vanished,
+    })
     if (!early) state.measuredAt = time
     state.activity.see(names, time)
     return state.last

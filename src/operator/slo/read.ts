@@ -9,7 +9,7 @@ type ByTime = ReadonlyMap<number, Reading>
 export interface Readings {
   /** A check that was not due has none. */
   readonly checks: ReadonlyMap<CheckState, ByTime>
-  /** Of `clientsQuery`; asked only where a check without data may depend on it. */
+  /** Of `clientsQuery`; asked only where a check has no data. */
   readonly clients: ByTime | undefined
 }
 

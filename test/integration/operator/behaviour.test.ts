@@ -178,7 +178,9 @@ describe('bad input gives a condition and an Event, and changes no data', () => 
     await app.apply(app.spec({ slo: { prometheus: { address: prometheus.url }, checks }, redis: redisOf(world) }))
     expect(await reason(app, 'SLOHealthy', 'CheckError')).toMatch(/errors.*parse error/)
     answer = (time) => [200, vector([], {}, time)]
-    expect(await reason(app, 'SLOHealthy', 'CheckInconclusive')).toMatch(/errors.*no data/)
+    expect(await reason(app, 'SLOHealthy', 'CheckInconclusive')).toMatch(
+      /errors.*metric not found: .*given the registry/,
+    )
     answer = (time) => [200, vector([[{}, '0']], {}, time)]
     await reason(app, 'SLOHealthy', 'ChecksPass')
     answer = (time) => [200, vector([[{}, 'NaN']], {}, time)]

@@ -202,19 +202,19 @@ it('a quiet hour passes while clients are scraped, and no longer than that', asy
   ]
   const stop = new AbortController()
   const monitor = new SloMonitor({ clock: systemClock, onMeasured: () => undefined })
-  const plan = { checks, client, session: '1', countFrom: Date.now(), soakMs: 60_000 }
+  const plan = { checks, client, session: '1', countFrom: Date.now(), soakMs: 60_000, mayBeIdle: true }
   const running = monitor.run(stop.signal)
   const until = async (expected: string) => {
     while (!monitor.latest.some(({ outcome, message }) => `${outcome} ${message}`.startsWith(expected))) await pause()
   }
   try {
     monitor.follow({ ...plan, clientsQuery: clientsSeen('another') })
-    await until('Inconclusive the query gives no data,')
+    await until('Inconclusive the query gives no data, metric not found: ')
     monitor.follow({ ...plan, session: '2', clientsQuery: clientsSeen('jobs') })
     await until('Pass no active workspace')
     // Prometheus marks the series stale: from then on it is absent, no error and no old sample.
     page = undefined
-    await until('Inconclusive the query gives no data,')
+    await until('Inconclusive the query gives no data, metric not found: ')
   } finally {
     stop.abort()
     await running

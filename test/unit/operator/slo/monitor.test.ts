@@ -280,7 +280,7 @@ describe('where an application may be idle', () => {
 
   it('a quiet window passes while clients are scraped, live and from history alike', async () => {
     scrapedAt((time) => time > START - 5 * MINUTE)
-    monitor.follow(plan({ clientsQuery, countFrom: START - 6 * MINUTE }))
+    monitor.follow(plan({ clientsQuery, mayBeIdle: true, countFrom: START - 6 * MINUTE }))
     await clock.advance(MINUTE)
     expect(outcomes(monitor.windows)).toEqual(['Inconclusive', 'Inconclusive', ...Array<string>(12).fill('Pass')])
     expect(monitor.latest[0]?.message).toBe('no active workspace')
@@ -288,7 +288,7 @@ describe('where an application may be idle', () => {
 
   it('nothing scraped at all is no quiet hour', async () => {
     scrapedAt(() => false)
-    monitor.follow(plan({ clientsQuery }))
+    monitor.follow(plan({ clientsQuery, mayBeIdle: true }))
     await clock.advance(30_000)
     expect(outcomes(monitor.windows)).toEqual(['Inconclusive'])
     expect(monitor.latest[0]?.message).toMatch(/is the application scraped/)
@@ -296,7 +296,7 @@ describe('where an application may be idle', () => {
 
   it('clients are asked for only where something depends on them', async () => {
     server.value = () => 0
-    monitor.follow(plan({ clientsQuery }))
+    monitor.follow(plan({ clientsQuery, mayBeIdle: true }))
     await clock.advance(MINUTE)
     expect(server.instants.filter(({ query }) => query === clientsQuery)).toEqual([])
   })
@@ -305,7 +305,7 @@ describe('where an application may be idle', () => {
     scrapedAt(() => true)
     server.rangeFailure = ({ query }) =>
       query === clientsQuery ? { kind: 'failed', failure: 'Unavailable', message: 'busy' } : undefined
-    monitor.follow(plan({ clientsQuery, countFrom: START - 5 * MINUTE }))
+    monitor.follow(plan({ clientsQuery, mayBeIdle: true, countFrom: START - 5 * MINUTE }))
     await clock.advance(MINUTE)
     expect(monitor.windows).toEqual([])
     expect(monitor.latest).toMatchObject([{ outcome: 'Error', message: 'busy' }])
