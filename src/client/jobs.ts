@@ -1,5 +1,4 @@
 import type { CallOptions, Connection } from '../redis/connection.ts'
-import { NotReady } from '../redis/errors.ts'
 import * as scripts from '../redis/scripts.ts'
 import { text } from '../redis/scripts.ts'
 import { queueEntry, readQueueEntry } from '../protocol/queue-entry.ts'
@@ -21,6 +20,7 @@ import type {
   UpdateText,
   WriteOptions,
 } from './types.ts'
+import { stepsOf } from './steps.ts'
 import { readJob } from './value.ts'
 
 const MAX_TRIES = 10
@@ -193,22 +193,16 @@ function updateHash(job: Target): UpdateHash {
 function updateText(job: Target): UpdateText {
   const { context, workspaceId } = job
   return async (jobId, change, options = {}) => {
-    const deadlineMs = options.deadlineMs ?? context.deadlineMs
-    const end = performance.now() + deadlineMs
-    // `change` may have taken all the time there was.
-    const rest = (): typeof options => {
-      const left = end - performance.now()
-      if (left <= 0) throw new NotReady(`nothing was written within ${deadlineMs} ms`)
-      return { ...options, deadlineMs: left }
-    }
+    // `change` may take all the time there is.
+    const steps = stepsOf(options, context.deadlineMs)
     for (let tries = 1; ; tries += 1) {
-      const old = await getJob(context, 'json', workspaceId, jobId, tries === 1 ? options : rest())
+      const old = await getJob(context, 'json', workspaceId, jobId, tries === 1 ? options : steps.next())
       if (old === undefined) return false
       const text = await change(old.value)
       if (typeof text !== 'string' || !text.isWellFormed())
         throw new InvalidArgument('the function given to update must return well-formed text')
       try {
-        return await write(job, 'update', jobId, rest(), (_, c, call, o) =>
+        return await write(job, 'update', jobId, steps.next(), (_, c, call, o) =>
           scripts.updateText(c, call, { old: old.value, text }, o),
         )
       } catch (error) {

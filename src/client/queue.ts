@@ -9,6 +9,7 @@ import { pause } from './engine.ts'
 import { InvalidArgument, LeaseLost, Occupied } from './errors.ts'
 import { getJob } from './jobs.ts'
 import type { Routing } from './routing.ts'
+import { stepsOf } from './steps.ts'
 import type { Delivery, DequeueOptions, Encoding, OperationOptions, Queue } from './types.ts'
 
 const LEASE_MS = 60_000
@@ -42,14 +43,14 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
     checkLease(leaseMs)
     const end = performance.now() + waitMs
     // However many entries of jobs that are gone come first.
-    const limit = end + (options.deadlineMs ?? this.#context.deadlineMs)
+    const steps = stepsOf(options, this.#context.deadlineMs, waitMs)
     let pollMs = POLL_MIN_MS
     for (;;) {
       if (performance.now() >= this.#reapAt) {
         this.#reapAt = performance.now() + Math.min(leaseMs / 2, 10_000)
-        await this.reap({ ...options, leaseMs })
+        await this.reap({ ...steps.next(), leaseMs })
       }
-      const moved = await this.#move(leaseMs, options)
+      const moved = await this.#move(leaseMs, steps.next())
       if (moved === undefined) {
         const left = end - performance.now()
         if (left <= 0) return undefined
@@ -57,8 +58,9 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
         pollMs = Math.min(POLL_MAX_MS, pollMs * 2)
         continue
       }
-      const delivery = await this.#resolve(moved, leaseMs, options)
-      if (delivery !== undefined || performance.now() >= limit) return delivery
+      const delivery = await this.#resolve(moved, leaseMs, steps.next())
+      // What is taken must be looked at, too.
+      if (delivery !== undefined || steps.isOver(2)) return delivery
     }
   }
 
@@ -87,10 +89,10 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
   async reap(options: OperationOptions & { readonly leaseMs?: number } = {}): Promise<number> {
     const { leaseMs = LEASE_MS } = options
     checkLease(leaseMs)
-    const limit = performance.now() + (options.deadlineMs ?? this.#context.deadlineMs)
+    const steps = stepsOf(options, this.#context.deadlineMs)
     let returned = 0
     for (;;) {
-      const { answer } = await this.#run('reap', undefined, options, (routing, c, o) =>
+      const { answer } = await this.#run('reap', undefined, steps.next(), (routing, c, o) =>
         scripts.expiredEntries(
           c,
           { keys: routing.keys, epoch: routing.epoch, queue: this.key, leaseMs, limit: REAP_PAGE },
@@ -99,9 +101,9 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
       )
       const list = answer.rest
       let handled = 0
-      for (let i = 0; i < list.length; i += 2) {
+      for (let i = 0; i < list.length && !steps.isOver(); i += 2) {
         const held: Held = { entry: list[i] as Buffer, leaseEnd: text(list[i + 1]) }
-        const { answer: back, routing } = await this.#run('reap', undefined, options, async (routing, c, o) =>
+        const { answer: back, routing } = await this.#run('reap', undefined, steps.next(), async (routing, c, o) =>
           scripts.returnEntry(c, this.#entryCall(routing, held), 'reap', o),
         )
         this.#notAList(back.status)
@@ -110,7 +112,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
         this.#countRemoved(routing, back.status)
       }
       // A page of which nothing could be handled would come again.
-      if (list.length < 2 * REAP_PAGE || handled === 0 || performance.now() >= limit) return returned
+      if (list.length < 2 * REAP_PAGE || handled === 0 || steps.isOver()) return returned
     }
   }
 

@@ -115,19 +115,31 @@ describe.each(MAJORS)('over $major', ({ Redis }) => {
   ])('while %s every call settles by its deadline, and all goes on afterwards', async (_, harm) => {
     const { proxy, client, store } = await proxied()
     harm(proxy)
-    const calls = Object.values(CALLS).flatMap((call) =>
-      [50, 200, 1500].map((deadlineMs) => outcomeOf(call(store, { deadlineMs }))),
-    )
+    const queue = client.queue('ai:queue')
+    const calls = [50, 200, 1500].flatMap((deadlineMs) => [
+      ...Object.values(CALLS).map((call) => outcomeOf(call(store, { deadlineMs }))),
+      outcomeOf(queue.dequeue({ deadlineMs })),
+      outcomeOf(queue.reap({ deadlineMs })),
+      outcomeOf(store.list({ deadlineMs }).next()),
+    ])
     // The next epoch comes in the middle of it: the drain must end.
     world.dir.publish(documentOf(6, 'BackfillVerify'))
     const outcomes = await Promise.all(calls)
-    expect(outcomes.length).toBe(21)
+    expect(outcomes.length).toBe(30)
     proxy.refuse(false)
     proxy.release()
     await client.ready()
     await store.update('j1', { n: '7' })
     expect(await n()).toBe(7)
     await reportsEpoch(client, 6)
+  })
+
+  test('a call of several steps has one deadline for all of them', async () => {
+    const { proxy, client } = await proxied()
+    // The server knows the scripts of the three steps, none of which takes too long by itself.
+    await (await client.queue('ai:queue').dequeue())?.nack()
+    proxy.delayReplies(() => 300)
+    expect(await outcomeOf(client.queue('ai:queue').dequeue({ deadlineMs: 700 }))).not.toBe('done')
   })
 
   test('half-open: reads answer within their deadlines, over a socket that is alive', async () => {

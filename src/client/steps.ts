@@ -1,0 +1,26 @@
+import { performance } from 'node:perf_hooks'
+import { NotReady } from '../redis/errors.ts'
+import { spareMs } from '../redis/line.ts'
+import type { OperationOptions } from './types.ts'
+
+/** One call that takes several operations, with one deadline for all of them. */
+export interface Steps<O> {
+  /** No time is left that is worth another step, or another `n`. */
+  isOver(n?: number): boolean
+  /** The options of the next step. @throws NotReady once it is over */
+  next(): O & { readonly deadlineMs: number }
+}
+
+/** `deadlineMs`: where the options have none. `moreMs`: what the call may take besides; no step gets more than the deadline. */
+export function stepsOf<O extends OperationOptions>(options: O, deadlineMs: number, moreMs = 0): Steps<O> {
+  const limit = options.deadlineMs ?? deadlineMs
+  const end = performance.now() + limit + moreMs
+  const isOver = (n = 1): boolean => limit > 0 && end - performance.now() <= n * spareMs(limit)
+  return {
+    isOver,
+    next: () => {
+      if (isOver()) throw new NotReady(`the call was not done within ${limit} ms`)
+      return { ...options, deadlineMs: Math.min(limit, end - performance.now()) }
+    },
+  }
+}
