@@ -151,6 +151,21 @@ describe('a soak', () => {
     expect(server.instants.map(({ time }) => time - START)).toEqual([MINUTE, MINUTE, MINUTE + 30_000, MINUTE + 30_000])
   })
 
+  it('keeps no window of the epoch before, nor what was asked under it', async () => {
+    monitor.follow(plan())
+    await clock.advance(MINUTE)
+    expect(monitor.windows).toHaveLength(2)
+    monitor.follow(plan({ session: '3', countFrom: START + MINUTE }))
+    expect(monitor.windows).toEqual([])
+    server.value = (_, time) => {
+      // The answer comes when another epoch is in force already.
+      if (time === START + 90_000) monitor.follow(plan({ session: '4', countFrom: START + 2 * MINUTE }))
+      return 0
+    }
+    await clock.advance(30_000)
+    expect(monitor.windows).toEqual([])
+  })
+
   it('gives a failing window an error that holds it, when Prometheus is down', async () => {
     monitor.follow(plan())
     await clock.advance(30_000)
@@ -171,13 +186,29 @@ describe('a soak', () => {
     ])
   })
 
+  it('carries a pass of a check measured seldom as one', async () => {
+    const slow = check({ name: 'slow', query: 'slow', interval: '90s' })
+    monitor.follow(plan({ checks: [check(), slow] }))
+    await clock.advance(90_000)
+    expect(outcomes(monitor.windows)).toEqual(Array<string>(3).fill('Pass,Pass'))
+    expect(server.instants.filter(({ query }) => query === 'slow')).toHaveLength(2)
+  })
+
+  it('misses a workspace that was active in a window before (G3)', async () => {
+    server.value = (_, time) => (time >= START && time < START + MINUTE ? 0 : undefined)
+    monitor.follow(plan())
+    await clock.advance(MINUTE)
+    expect(monitor.latest).toMatchObject([{ message: expect.stringMatching(/missing together: w1/) as string }])
+  })
+
   it('measures a changed query anew and keeps the others', async () => {
-    monitor.follow(plan({ countFrom: undefined }))
+    const kept = check({ name: 'kept' })
+    monitor.follow(plan({ countFrom: undefined, checks: [check(), kept] }))
     await clock.advance(0)
-    monitor.follow(plan({ countFrom: undefined, checks: [check({ query: 'other' })] }))
-    expect(monitor.latest).toEqual([])
-    await clock.advance(0)
-    expect(server.instants.at(-1)?.query).toBe('other')
+    monitor.follow(plan({ countFrom: undefined, checks: [check({ query: 'other' }), kept] }))
+    expect(monitor.latest).toMatchObject([{ check: 'kept' }])
+    await clock.advance(30_000)
+    expect(server.instants.map(({ query }) => query)).toContain('other')
   })
 })
 
