@@ -400,7 +400,7 @@ it('D9: sixty thousand jobs loaded while backfill is stopped half way are all co
   aheadMs = 301_000
   await it.poke()
   await until(async () => (await it.app.condition('Ready'))?.reason === 'JobPending')
-  const movedAt = new Date(Number((await it.work(backfill))['updatedAt'])).toISOString().slice(0, 19)
+  const movedAt = new Date(Number((await it.work(backfill))['updatedAt'])).toISOString()
   expect((await it.status()).awaits).toContain(`backfill has made no progress since ${movedAt}`)
   aheadMs = 0
   worker?.kill('SIGCONT')
