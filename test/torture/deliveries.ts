@@ -1,5 +1,8 @@
 /** Jobs that were made with a queue entry: each is delivered at least once, as itself, and its entry is never lost. */
 interface Entry {
+  /** What others say of an entry may be heard before what its maker says. */
+  enqueued: boolean
+  delivered: boolean
   /** true: acknowledged; false: unknown so far or for good. */
   made: boolean
   /** An acknowledgement of its delivery was sent, or was done. */
@@ -15,39 +18,43 @@ export class Deliveries {
   readonly #entries = new Map<string, Entry>()
   readonly #found: Misdelivery[] = []
   readonly #homeOf: (jobId: string) => string
-  delivered = 0
 
   constructor(homeOf: (jobId: string) => string) {
     this.#homeOf = homeOf
   }
 
   enqueued(jobId: string): void {
-    this.#entries.set(jobId, { made: false, ack: 'none' })
+    this.#entry(jobId).enqueued = true
   }
 
+  /** The job was created; where no entry was asked for that is nothing to this. */
   made(jobId: string): void {
     const entry = this.#entries.get(jobId)
     if (entry !== undefined) entry.made = true
   }
 
   deliver(jobId: string, workspace: string | null): void {
-    this.delivered += 1
-    if (!this.#entries.has(jobId))
-      this.#found.push({ invariant: 'I2', text: `job ${jobId} was delivered and never enqueued` })
-    if (workspace !== this.#homeOf(jobId))
+    this.#entry(jobId).delivered = true
+    const home = this.#homeOf(jobId)
+    if (workspace !== home)
       this.#found.push({
         invariant: 'I3',
-        text: `job ${jobId} of workspace ${this.#homeOf(jobId)} was delivered as one of ${String(workspace)}`,
+        text: `job ${jobId} of ${home} was delivered as one of ${String(workspace)}`,
       })
   }
 
   ack(jobId: string, done: boolean): void {
-    const entry = this.#entries.get(jobId)
-    if (entry !== undefined && entry.ack !== 'done') entry.ack = done ? 'done' : 'sent'
+    const entry = this.#entry(jobId)
+    if (entry.ack !== 'done') entry.ack = done ? 'done' : 'sent'
   }
 
-  has(jobId: string): boolean {
-    return this.#entries.has(jobId)
+  #entry(jobId: string): Entry {
+    let entry = this.#entries.get(jobId)
+    if (entry === undefined) {
+      entry = { enqueued: false, delivered: false, made: false, ack: 'none' }
+      this.#entries.set(jobId, entry)
+    }
+    return entry
   }
 
   /**
@@ -63,6 +70,7 @@ export class Deliveries {
     const wrong = (text: string): void => void found.push({ invariant: 'I2', text })
     for (const [jobId, entry] of this.#entries) {
       const [there, entries] = [exists(jobId), waiting(jobId)]
+      if (entry.delivered && !entry.enqueued) wrong(`job ${jobId} was delivered and never enqueued`)
       if (entry.made && entries === 0 && entry.ack === 'none')
         wrong(`the entry of job ${jobId} is lost: it was never acknowledged`)
       if (!entry.made && there && entries === 0 && entry.ack === 'none')

@@ -42,6 +42,8 @@ export interface OperatorOptions {
   readonly pods: () => readonly PodObservation[]
   readonly publish: (document: string) => void
   readonly onStep: (from: RoutingDocument | undefined, to: RoutingDocument) => void
+  /** What was proven of the data is void because of this. */
+  readonly onVoid: (why: string) => void
 }
 
 /** Where the walk shall go. */
@@ -140,9 +142,12 @@ export class TortureOperator {
     if (decision.wantsLive) decision = decide(resource, { ...(await this.#observe(resource)), live: true }, Date.now())
     if (this.#stopped) return
     const before = this.document
+    const voided = this.#status?.evidence?.voided
     // As the API server would give it back.
     this.#status = StatusSchema.parse(JSON.parse(JSON.stringify(decision.status)))
     this.#past = [...this.#past, this.#status].slice(-KEPT)
+    const why = this.#status.evidence?.voided
+    if (why !== undefined && why !== voided) this.#options.onVoid(why)
     const now = this.document
     if (now !== undefined && now.epoch !== before?.epoch) this.#options.onStep(before, now)
     for (const action of decision.actions) {

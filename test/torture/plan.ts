@@ -25,6 +25,11 @@ export interface Round {
   readonly faults: readonly { readonly at: number; readonly fault: Fault }[]
   /** Annotation of a purge, carried out if the walk comes to Legacy. */
   readonly purge: string | undefined
+  /**
+   * This client stands still with its lease over while the walk goes from half of the creates on both schemas to everything
+   * proven, and wakes up with the old routing. Nothing else is done in such a round.
+   */
+  readonly sleeper: number | undefined
 }
 
 export interface PlanOptions {
@@ -32,17 +37,20 @@ export interface PlanOptions {
   readonly slots: number
   /** Slots behind a proxy. */
   readonly proxied: readonly number[]
-  /** Also stop clients for longer than their lease lives. */
+  /** Also stop clients for longer than their lease lives, and through a whole walk. */
   readonly longStops: boolean
 }
 
 /** Longer than a lease lives, ms. */
 const LONG_STOP_MS = 17_000
 const LONG_STOP_EVERY = 7
+const SLEEPER_EVERY = 5
 
 export function planRound(options: PlanOptions, number: number): Round {
   const random = randomOf(options.seed, 'round', number)
   const long = options.longStops && number % LONG_STOP_EVERY === LONG_STOP_EVERY - 1
+  if (options.longStops && number % SLEEPER_EVERY === 1)
+    return { lengthMs: 0, aims: [], faults: [], purge: undefined, sleeper: Math.floor(random() * options.slots) }
   const lengthMs = long ? LONG_STOP_MS + 2000 : Math.round(3000 + random() * 2500)
   const faults = Array.from({ length: 2 + Math.floor(random() * 4) }, () => ({
     at: Math.round(random() * Math.min(lengthMs, 5000) * 0.8),
@@ -55,6 +63,7 @@ export function planRound(options: PlanOptions, number: number): Round {
     aims: drawAims(random, lengthMs),
     faults: faults.sort((a, b) => a.at - b.at),
     purge: random() < 0.5 ? `round-${number}` : undefined,
+    sleeper: undefined,
   }
 }
 

@@ -49,6 +49,8 @@ const LAST_WALK_MS = 14_000
 const REST_LIMIT_MS = 30_000
 /** In which the walk must get anywhere once nothing breaks any more. */
 const WALK_LIMIT_MS = 90_000
+/** For a client to sleep through a walk, ms. */
+const SLEEP_LIMIT_MS = 40_000
 /** Documents reach a pod this late, at most, ms. */
 const MOUNT_LAG_MS = 300
 
@@ -118,6 +120,10 @@ class Run {
           this.#tally.routingChanges += 1
           this.#wentBack ||= wentBack(from, to)
         },
+        // Only a job without its target, after everything was proven, lets a read find it there.
+        onVoid: (why) => {
+          if (/in legacy alone/.test(why)) this.#tally.violation('I4', `backfill was complete, and ${why}`)
+        },
       },
       aim,
     )
@@ -144,7 +150,36 @@ class Run {
     return { report: { seed, minutes, operations, kills, routingChanges, unknown, violations }, texts, seconds }
   }
 
+  /** See `Round.sleeper`. */
+  async #sleepThrough(slot: number): Promise<void> {
+    const [world, operator] = [this.#world as World, this.#operator as TortureOperator]
+    await this.#work(async () => {
+      const end = performance.now() + SLEEP_LIMIT_MS
+      const until = async (there: () => boolean): Promise<void> => {
+        while (!there() && performance.now() < end) await this.#sleep(50)
+      }
+      // A walk back to DualWrite ends at 100 % until the percentage changes.
+      operator.aim({ targetPhase: 'DualWrite', canaryPercentage: 60 })
+      await until(() => operator.document?.phase === 'DualWrite')
+      operator.aim({ targetPhase: 'DualWrite', canaryPercentage: 50 })
+      await until(() => {
+        const { phase, createTarget } = operator.document ?? {}
+        return phase === 'DualWrite' && createTarget === 50 && operator.status?.convergedAt !== undefined
+      })
+      world.break({ kind: 'stick', slot, ms: 2 * SLEEP_LIMIT_MS })
+      world.break({ kind: 'stop-client', slot, ms: SLEEP_LIMIT_MS, lapse: true })
+      operator.aim({ targetPhase: PHASES.at(-1) ?? 'Legacy', canaryPercentage: 100 })
+      await until(() => this.#claims().complete)
+      world.slots[slot]?.signal('SIGCONT')
+      await this.#sleep(500)
+    })
+    this.#say(
+      `round ${this.#round}: client ${slot} slept, ${operator.document?.phase}, complete: ${this.#claims().complete}`,
+    )
+  }
+
   async #oneRound(round: Round): Promise<void> {
+    if (round.sleeper !== undefined) return this.#sleepThrough(round.sleeper)
     const [world, operator] = [this.#world as World, this.#operator as TortureOperator]
     if (round.purge !== undefined) operator.annotate('purge', round.purge)
     const events = [

@@ -72,7 +72,8 @@ export function linearize(states: readonly State[], operations: readonly Operati
   }
   call(Infinity)
   const found = new Map<string, State>()
-  search(configs, pending, Infinity, ({ state }) => {
+  // An expiry that comes later belongs to what follows.
+  search(configs, pending, byEnd.at(-1)?.end ?? -Infinity, ({ state }) => {
     found.set(stateText(state), state)
     return true
   })

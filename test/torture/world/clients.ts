@@ -41,6 +41,9 @@ export class Slot {
   #child: ChildProcess | undefined
   #heard = Promise.resolve()
   #ready = Promise.resolve()
+  #isReady = false
+  #work: Command | undefined
+  #kills = Promise.resolve()
   #resting = 0
   #wake: () => void = () => undefined
   /** The newest document, and how long this mount lags behind, ms. */
@@ -88,7 +91,13 @@ export class Slot {
     await this.#ready
   }
 
+  /** One that is being started is told to go once it is ready. */
   tell(command: Command): void {
+    this.#work = command.type === 'go' ? command : undefined
+    if (command.type !== 'go' || this.#isReady) this.#send(command)
+  }
+
+  #send(command: Command): void {
     this.#child?.stdin?.write(`${JSON.stringify(command)}\n`)
   }
 
@@ -112,9 +121,12 @@ export class Slot {
   }
 
   /** Kills the process and starts another, in the same pod or in a new one. Resolves when the new one has been started. */
-  async kill(newPod: boolean): Promise<void> {
-    await this.#end('SIGKILL')
-    this.#launch(newPod)
+  kill(newPod: boolean): Promise<void> {
+    this.#kills = this.#kills.then(async () => {
+      await this.#end()
+      this.#launch(newPod)
+    })
+    return this.#kills
   }
 
   /** Puts a document into the ConfigMap; this pod's kubelet follows after its lag. */
@@ -138,7 +150,7 @@ export class Slot {
 
   async stop(): Promise<void> {
     clearTimeout(this.#lagTimer)
-    await this.#end('SIGKILL')
+    await this.#end()
     await this.proxy?.close()
     this.#mount.remove()
   }
@@ -160,6 +172,7 @@ export class Slot {
 
   #launch(newPod: boolean): void {
     this.#incarnation += 1
+    this.#isReady = false
     if (newPod) this.#pod += 1
     this.#startedAt = Date.now()
     const { seed, slot, dir, redisPort, clockMs, sessions, pauseMs, sabotage, onLine, onDead } = this.#options
@@ -195,7 +208,11 @@ export class Slot {
       // A kill may cut the last one short: what it would have told of was not begun.
       const line = parse(text)
       if (line === undefined) return
-      if (line[0] === 'ready') tellReady()
+      if (line[0] === 'ready') {
+        this.#isReady = true
+        if (this.#work !== undefined) this.#send(this.#work)
+        tellReady()
+      }
       if (line[0] === 'resting') {
         this.#resting = line[1]
         this.#wake()
@@ -205,9 +222,8 @@ export class Slot {
     this.#heard = Promise.all([once(lines, 'close'), once(child, 'exit')]).then(() => onDead(caller))
   }
 
-  async #end(signal: NodeJS.Signals): Promise<void> {
-    this.#child?.kill('SIGCONT')
-    this.#child?.kill(signal)
+  async #end(): Promise<void> {
+    this.#child?.kill('SIGKILL')
     await this.#heard
     this.#child = undefined
   }
@@ -223,10 +239,11 @@ function parse(text: string): LogLine | undefined {
 
 async function withinLimit(ready: Promise<void>, child: ChildProcess, logFile: string): Promise<void> {
   let timer: NodeJS.Timeout | undefined
-  const failed = new Promise<never>((_, reject) => {
+  const failed = new Promise<void>((resolve, reject) => {
     const fail = (why: string) => () => reject(new Error(`a client ${why}; look at ${logFile}`))
     timer = setTimeout(fail(`was not ready within ${START_LIMIT_MS / 1000} s`), START_LIMIT_MS)
-    child.once('exit', fail('ended before it was ready'))
+    // One that was killed has another in its place by now.
+    child.once('exit', () => (child.killed ? resolve() : fail('ended before it was ready')()))
   })
   try {
     await Promise.race([ready, failed])

@@ -120,7 +120,10 @@ export class World {
       case 'cut':
         return slot?.proxy?.cut()
       case 'vanish':
-        return slot?.proxy?.vanish()
+        slot?.proxy?.vanish()
+        // In the end the peer's kernel gives them up.
+        await this.#sleep(3000)
+        return slot?.proxy?.cut()
       case 'cut-next':
         return slot?.proxy?.cutNext(fault.where, 'ai:job:')
       case 'delay':

@@ -295,6 +295,11 @@ test('what a job may be after a segment is where the next one begins', () => {
   expect(settled.ok && settled.states.map(stateText)).toEqual([shown('2')])
 })
 
+test('an expiry that has not come yet leaves the job as it is', () => {
+  const verdict = linearize([held('1', 1000)], history([1, 2, get, shown('1', 1000)]))
+  expect(verdict.ok && verdict.states.map(stateText)).toEqual([shown('1', 1000)])
+})
+
 test('of a long history the few operations are shown that cannot be', () => {
   const reads = Array.from({ length: 200 }, (_, i): Step => [10 + i, 11.5 + i, get, shown('2')])
   const writes = Array.from({ length: 20 }, (_, i): Step => [300 + 2 * i, 301 + 2 * i, update(`u${i}`), 'ok'])
