@@ -420,13 +420,14 @@ describe('the CRD', () => {
   })
 
   it('that loses a limit under a running operator is noticed before a step that would go past it (H1)', async () => {
-    const { app, spec } = await inDualWrite('limitless')
+    const { app } = await inDualWrite('limitless')
+    const ref = { namespace: app.namespace, name: 'jobs' }
     const before = (await app.configMap())?.data
     await install(without(...canary))
     try {
       // The API server drops the 20: what is left asks for 100 %.
       await until(async () => {
-        await app.apply({ ...spec, canaryPercentage: 20 })
+        await app.client.mergePatch(MIGRATIONS, ref, { spec: { canaryPercentage: 20 } })
         return (await app.resource()).spec.canaryPercentage === undefined
       })
       expect(await reason(app, 'Stalled', 'CRDOutdated')).toMatch(/lacks spec\.canaryPercentage/)
