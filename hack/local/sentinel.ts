@@ -88,9 +88,14 @@ export async function startSentinels(options: SentinelOptions): Promise<LocalSen
       moved,
       failover: async () => {
         const before = await wait('a primary', agreed)
-        // Refused while the last one is not over.
-        await wait('the failover began', () => asking[0]?.call('SENTINEL', 'FAILOVER', MASTER).then(() => true))
-        return moved(before)
+        return wait('another primary', async () => {
+          // Refused while one is under way; one that found no replica good enough is over without a word.
+          const [first] = asking
+          if (first !== undefined && (await named(first)) === before)
+            await first.call('SENTINEL', 'FAILOVER', MASTER).catch(() => undefined)
+          const now = await agreed()
+          return now === before ? undefined : now
+        })
       },
       stop,
     }

@@ -1,6 +1,6 @@
 import { formatHostPort, type HostPort, type RedisAddress, type SentinelGroup } from './address.ts'
 import type { KeyshiftError } from './errors.ts'
-import { Refused, SentinelFailed, WrongPassword, fromReply } from './errors.ts'
+import { Refused, SentinelFailed, TlsFailed, WrongPassword, fromReply } from './errors.ts'
 import { greet } from './handshake.ts'
 import { openSocket, type Session, type SocketOptions } from './session.ts'
 
@@ -36,12 +36,12 @@ export class Sentinels {
 
   /**
    * Ends as soon as more than half of the Sentinels say the same; with `all` it waits for each one, and wants more than half.
-   * @throws SentinelFailed saying what each one answered
+   * @throws SentinelFailed, or TlsFailed where it is that alone, saying what each one answered
    */
   async locate({ all = false }: { readonly all?: boolean } = {}): Promise<Located> {
     const { sentinels, masterName } = this.#options.group
     const answers: Located[] = []
-    const failures: string[] = []
+    const failures: { readonly sentinel: HostPort; readonly error: Error }[] = []
     const enough = (some: readonly unknown[]): boolean => some.length * 2 > sentinels.length
     await new Promise<void>((resolve) => {
       let open = sentinels.length
@@ -54,7 +54,7 @@ export class Sentinels {
         this.#ask(sentinel)
           .then(
             (answer) => void answers.push(answer),
-            (error: unknown) => void failures.push(`${formatHostPort(sentinel)}: ${inItsWords(error as Error)}`),
+            (error: unknown) => void failures.push({ sentinel, error: error as Error }),
           )
           .finally(ended)
           .catch(() => undefined)
@@ -63,7 +63,10 @@ export class Sentinels {
     if (newest !== undefined && (!all || enough(answers))) return newest
     const which =
       newest === undefined ? 'no Sentinel says' : `only ${answers.length} of ${sentinels.length} Sentinels say`
-    throw new SentinelFailed(`${which} where the primary "${masterName}" is: ${failures.join('; ')}`)
+    const said = failures.map(({ sentinel, error }) => `${formatHostPort(sentinel)}: ${inItsWords(error)}`)
+    // Where nothing but TLS stands in the way, that is the reason.
+    const Failure = failures.every(({ error }) => error instanceof TlsFailed) ? TlsFailed : SentinelFailed
+    throw new Failure(`${which} where the primary "${masterName}" is: ${said.join('; ')}`)
   }
 
   /** Asks every `everyMs`, and gives `onAnswer` what they say, for as long as it answers true. */

@@ -90,7 +90,7 @@ export function tlsTrouble(error: NodeJS.ErrnoException, to: HostPort, options: 
 function explain({ code = '', message }: NodeJS.ErrnoException, { ca, caFrom, serverName }: TlsOptions): string {
   if (UNTRUSTED.has(code)) return untrusted(code, ca, caFrom ?? 'redis.tls.ca')
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
-    return `its certificate is for other names (${message.replace(/^.*(altnames|list): /, '')}): give ${serverName === undefined ? '' : 'another '}redis.tls.serverName, or issue it for this host`
+    return `its certificate is for other names (${message.replace(/^.*(altnames|list|CN): /, '')}): give ${serverName === undefined ? '' : 'another '}redis.tls.serverName, or issue it for this host`
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
     return `its certificate is not valid today (${code}): renew it`
   if (/wrong version number|packet length too long|record layer/i.test(message)) return NOT_IN_TLS

@@ -76,7 +76,7 @@ const WRITES: readonly (readonly [string, ...string[]])[] = [
 ]
 
 /**
- * Connections whose user may write the templates and that are no member's, worker's, operator's, replica's or observer's: `user@host
+ * Connections whose user may write the templates and that are no member's, worker's, operator's, replica's, Sentinel's or observer's: `user@host
  * "name"`, each once. Unknown where they cannot be listed, or where a proxy stands between: then live members have no connection.
  */
 export async function foreignWriters(input: WritersInput): Promise<Known<readonly string[]>> {
@@ -111,10 +111,14 @@ function proxySign(
   return hidden && `member ${hidden.id} has a lease and no connection of its name: is a proxy between?`
 }
 
+/** As Sentinels call their connections to the servers that they watch; theirs is often the default user, which may do all. */
+const SENTINEL = /^sentinel-[0-9a-f]{8}-(cmd|pubsub)$/
+
 function isKnown(client: RedisClientLine, { members, observers }: WritersInput): boolean {
   // A replica, a primary and a connection under MONITOR send no commands of their own.
   if (/[SMO]/.test(client.flags)) return true
   if (client.name === CONNECTION_NAME.operator || client.name.startsWith(CONNECTION_NAME.worker(''))) return true
+  if (SENTINEL.test(client.name)) return true
   if (members.some(({ id }) => client.name === CONNECTION_NAME.client(id))) return true
   return observers.includes(client.user) || (client.name !== '' && observers.includes(client.name))
 }

@@ -1,10 +1,26 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
 import type { KubeClient } from '../../../src/kube/client.ts'
 import { isNotFound } from '../../../src/kube/errors.ts'
-import { JOBS } from '../../../src/kube/resources.ts'
-import type { Container, Job } from '../../../src/kube/types.ts'
+import { JOBS, SECRETS } from '../../../src/kube/resources.ts'
+import type { Container, Job, Secret } from '../../../src/kube/types.ts'
+import { SECRETS_DIR } from '../../../src/protocol/work.ts'
+
+interface PodVolumes {
+  readonly volumes?: readonly {
+    readonly name: string
+    readonly secret: {
+      readonly secretName: string
+      readonly items?: readonly { readonly key: string; readonly path: string }[]
+    }
+  }[]
+  readonly containers?: readonly {
+    readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
+  }[]
+}
 
 const SOURCES = join(import.meta.dirname, '../../../src')
 
@@ -48,8 +64,9 @@ export class JobRunner {
     const command =
       (container?.['command'] as string[])[1]?.replace('/app/dist/app', SOURCES).replace(/js$/, 'ts') ?? ''
     const startTime = new Date().toISOString()
+    const secrets = await this.#mount(job)
     const child = spawn(process.execPath, [command], {
-      env: { ...envOf(container), KEYSHIFT_TERMINATION_LOG: '/dev/null', ...this.env },
+      env: { ...envOf(container), KEYSHIFT_TERMINATION_LOG: '/dev/null', KEYSHIFT_SECRETS_DIR: secrets, ...this.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     for (const stream of [child.stdout, child.stderr])
@@ -58,12 +75,28 @@ export class JobRunner {
     signal.addEventListener('abort', kill)
     const [code] = (await once(child, 'exit')) as [number | null]
     signal.removeEventListener('abort', kill)
+    rmSync(secrets, { recursive: true })
     if (signal.aborted) return
     // The operator may have deleted it meanwhile, as one whose result is void.
     await this.#finish(job, code === 0, startTime).catch((error: unknown) => {
       if (!isNotFound(error)) throw error
     })
     this.ended.push(job.metadata.name ?? '')
+  }
+
+  /** Puts the Secrets of the pod where they are mounted, below a folder of their own in place of SECRETS_DIR. */
+  async #mount(job: Job): Promise<string> {
+    const dir = mkdtempSync(join(tmpdir(), 'keyshift-secrets-'))
+    const { volumes = [], containers = [] } = job.spec?.template.spec as unknown as PodVolumes
+    for (const { name, mountPath } of containers[0]?.volumeMounts ?? []) {
+      const { secretName = '', items } = volumes.find((volume) => volume.name === name)?.secret ?? {}
+      const { data = {} } = await this.#client.get<Secret>(SECRETS, { namespace: this.#namespace, name: secretName })
+      const folder = join(dir, relative(SECRETS_DIR, mountPath))
+      mkdirSync(folder)
+      for (const { key, path } of items ?? Object.keys(data).map((one) => ({ key: one, path: one })))
+        writeFileSync(join(folder, path), Buffer.from(data[key] ?? '', 'base64'))
+    }
+    return dir
   }
 
   async #finish(job: Job, complete: boolean, startTime: string): Promise<void> {

@@ -1,3 +1,4 @@
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals'
 import { parseRedisPlace, type SentinelGroup } from '../../../src/redis/address.ts'
 import { Connection, type ConnectionOptions } from '../../../src/redis/connection.ts'
@@ -43,6 +44,33 @@ const connect = (more: Partial<ConnectionOptions> = {}): Connection => {
 }
 const portOf = async (c: Connection): Promise<number> =>
   Number(((await c.call(['CONFIG', 'GET', 'port'], { ...LONG, read: true })) as string[])[1])
+/** Answers as a Sentinel of epoch 0 that still names the server on `port`. */
+async function startStaleSentinel(port: number): Promise<{ port: number; asked(): number; close(): Promise<void> }> {
+  let asked = 0
+  const array = (...texts: string[]): string =>
+    `*${texts.length}\r\n${texts.map((text) => `$${text.length}\r\n${text}\r\n`).join('')}`
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => undefined)
+    socket.on('data', (data) => {
+      for (const [, name = ''] of String(data).matchAll(/\r\n(auth|client|master|get-master-addr-by-name)\r\n/gi)) {
+        if (/^(auth|client)$/i.test(name)) socket.write('+OK\r\n')
+        else if (/^master$/i.test(name)) socket.write(array('name', 'mymaster', 'config-epoch', '0'))
+        else {
+          asked += 1
+          socket.write(array('127.0.0.1', String(port)))
+        }
+      }
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const close = (): Promise<void> => {
+    for (const socket of sockets) socket.destroy()
+    return new Promise((resolve) => server.close(() => resolve()))
+  }
+  return { port: (server.address() as AddressInfo).port, asked: () => asked, close }
+}
 /** Waits until it is connected to this server. A call in flight there may end with the old socket. */
 const onto = (c: Connection, port: number): Promise<boolean> =>
   until(`it is connected to ${port}`, () =>
@@ -114,6 +142,16 @@ describe('a connection by Sentinel', () => {
       `the Sentinels name 127.0.0.1:${replica} as the primary "readers"; it is a slave, not a primary: a failover may be under way`,
     )
     await raw.call('SENTINEL', 'REMOVE', 'readers')
+  })
+
+  test('[K8] of different answers the one of the newest failover counts: a Sentinel that was cut off names the old primary', async () => {
+    const primary = await group.failover()
+    const old = group.servers.find(({ port }) => port !== primary)?.port ?? 0
+    const stale = await startStaleSentinel(old)
+    open.push(stale)
+    const sentinels = [{ host: '127.0.0.1', port: stale.port }, ...place().sentinels.slice(0, 1)]
+    expect(await portOf(connect({ address: place({ sentinels }) }))).toBe(primary)
+    expect(stale.asked()).toBeGreaterThan(0)
   })
 
   test('selects the db that is written', async () => {
@@ -199,13 +237,7 @@ describe('a connection by Sentinel', () => {
     const primary = await group.primary()
     expect(await portOf(c)).toBe(primary)
     const rotated = 'r+/=%25@#:é'
-    for (const { port } of group.sentinels) {
-      const raw = group.raw(port)
-      await raw.call('SENTINEL', 'CONFIG', 'SET', 'sentinel-pass', rotated)
-      await raw.call('ACL', 'SETUSER', 'default', 'resetpass', `>${rotated}`)
-      const list = String(await raw.call('CLIENT', 'LIST'))
-      for (const [, id] of list.matchAll(/^id=(\d+) .* name=test /gm)) await raw.call('CLIENT', 'KILL', 'ID', id ?? '')
-    }
+    await group.rotate(rotated, /^test$/)
     sentinelPassword = rotated
     await until('they are asked with it', () =>
       c.confirmPrimary(LONG).then(

@@ -48,6 +48,7 @@ describe('a connection', () => {
     ['of an observing client is none', line({ name: 'exporter' }), ['exporter'], []],
     ['that works on another db is none', line({ db: '1' }), [], []],
     ['of a replica is none', line({ flags: 'S' }), [], []],
+    ['of a Sentinel is none', line({ name: 'sentinel-0a1b2c3d-cmd' }), [], []],
     ['under MONITOR is none', line({ flags: 'O' }), [], []],
     ['of a worker is none', line({ name: 'keyshift-worker:jobs-backfill-1' }), [], []],
     ['of a member is none', line({ name: 'keyshift-client:api-1' }), [], []],
