@@ -57,6 +57,12 @@ export class Deliveries {
     return entry
   }
 
+  /** A failover took back what nobody can tell: what waits now is all that there is. */
+  forgive(waiting: (jobId: string) => number): void {
+    for (const [jobId, entry] of this.#entries)
+      Object.assign(entry, { made: false, ack: waiting(jobId) > 0 ? 'none' : 'sent', delivered: false })
+  }
+
   /**
    * Judges all entries at rest. `exists`: the job's key is there; `waiting`: entries of it in the queue and in processing.
    * Jobs that need no more judging are returned, to be forgotten.

@@ -1,9 +1,13 @@
 import type { Action, Answer, State } from './history/job.ts'
 import { explain } from './history/explain.ts'
+import { isExplained } from './history/loss.ts'
 import { linearize, Undecided, type Operation } from './history/linearize.ts'
 
 /** Operations kept of a job, to say in an explanation where a value came from. */
 const REMEMBERED = 300
+
+/** A primary without its replicas refuses writes after a second and is looked for after another. */
+const LOSS_MS = 3000
 
 interface Job {
   states: readonly State[]
@@ -92,21 +96,31 @@ export class Histories {
     this.#job(jobId).states = [state]
   }
 
-  /** Ends the stretch of a job with what its keys hold at rest. A broken one goes on from there. */
-  rest(jobId: string, [from, to]: readonly [number, number], seen: State, answer: Answer): Broken | undefined {
+  /**
+   * Ends the stretch of a job with what its keys hold at rest. A broken one goes on from there. `torn`: a failover began then;
+   * what was answered before that is judged as ever, and what is there now must be explained by what may be lost.
+   */
+  rest(
+    jobId: string,
+    [from, to]: readonly [number, number],
+    seen: State,
+    answer: Answer,
+    torn?: number,
+  ): Broken | undefined {
     const job = this.#job(jobId)
     const look: Operation = { id: (this.#ids += 1), by: 'rest', action: { kind: 'look' }, call: from, end: to, answer }
     // At rest the unknown is settled: what has not been done by now never will be.
     const operations = job.operations.map((one) => (one.answer === undefined ? { ...one, end: from } : one))
     operations.sort((a, b) => a.call - b.call)
-    operations.push(look)
-    this.operations += operations.length - 1
+    if (torn === undefined) operations.push(look)
+    this.operations += job.operations.length
     this.unknown += operations.filter((one) => one.answer === undefined).length
     const { states, past } = job
     job.operations = []
     job.past = [...past, ...operations].slice(-REMEMBERED)
     job.states = [seen]
     try {
+      if (torn !== undefined) return this.#tear(jobId, states, operations, look, torn)
       const verdict = linearize(states, operations)
       if (verdict.ok) {
         job.states = verdict.states
@@ -119,6 +133,32 @@ export class Histories {
       this.undecided += 1
       return undefined
     }
+  }
+
+  #tear(
+    jobId: string,
+    states: readonly State[],
+    operations: readonly Operation[],
+    look: Operation,
+    torn: number,
+  ): Broken | undefined {
+    const open =
+      (from: number) =>
+      (one: Operation): Operation =>
+        one.answer !== undefined && one.end > from ? { ...one, end: Infinity, answer: undefined } : one
+    const before = operations.filter(({ call }) => call < torn).map(open(torn))
+    const verdict = linearize(states, before)
+    if (!verdict.ok) {
+      const { offending } = verdict
+      return { jobId, offending, text: explain(jobId, states, before, verdict, this.#jobs.get(jobId)?.past) }
+    }
+    const safe = torn - LOSS_MS
+    const kept = linearize(states, operations.filter(({ call }) => call < safe).map(open(safe)))
+    const since = operations.filter(({ end }) => end >= safe)
+    const seen = this.#jobs.get(jobId)?.states[0]
+    if (isExplained(seen, kept.ok ? kept.states : states, since)) return undefined
+    const text = `job ${jobId}: more is lost than a failover may lose: ${String(look.answer)}, with ${since.length} operations from ${LOSS_MS} ms before it on`
+    return { jobId, offending: look, text }
   }
 
   forget(jobId: string): void {

@@ -18,6 +18,8 @@ export interface Claims {
   readonly disturbed: boolean
   /** The routing has gone back since the last rest. */
   readonly wentBack: boolean
+  /** A failover began then, on the clock of the histories. */
+  readonly torn?: number | undefined
 }
 
 export interface Rest {
@@ -36,6 +38,7 @@ export function judgeKeys(rest: Rest): readonly string[] {
   judgeLeftovers(rest)
   if (claims.complete) judgeComplete(rest)
   if (keys.dead > 0) tally.violation('I2', `${keys.dead} queue entries were taken for malformed`)
+  if (claims.torn !== undefined) deliveries.forgive((jobId) => keys.waiting.get(jobId) ?? 0)
   const exists = (jobId: string): boolean => keys.legacy.has(jobId) || keys.target.has(jobId)
   const { over, found } = deliveries.rest(exists, (jobId) => keys.waiting.get(jobId) ?? 0)
   for (const { invariant, text } of found) tally.violation(invariant, text)
@@ -45,7 +48,7 @@ export function judgeKeys(rest: Rest): readonly string[] {
 /** Judges the stretch of one job's history that ends at this rest. */
 export function judgeHistory(rest: Rest, jobId: string): void {
   const seen = jobAt(rest, jobId)
-  const broken = rest.histories.rest(jobId, [rest.keys.from, rest.keys.to], seen, stateText(seen))
+  const broken = rest.histories.rest(jobId, [rest.keys.from, rest.keys.to], seen, stateText(seen), rest.claims.torn)
   if (broken !== undefined) rest.tally.violation(invariantOf(rest, broken), broken.text)
 }
 

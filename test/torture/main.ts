@@ -6,6 +6,7 @@ import { torture } from './torture.ts'
 const USAGE = `npm run torture -- [options]
   --minutes N   how long, 0.3 to 600, default 1
   --seed S      a whole number; the same one gives the same schedule of operations and faults. Default: drawn
+  --sentinel    three Sentinels over three servers, with failovers, in place of one server
   --sabotage R  break a rule of the protocol in every client, which must be noticed: ${Object.keys(SABOTAGES).join(' ')}
   --json        print the report as one line of JSON, and nothing else on stdout`
 
@@ -13,12 +14,13 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string' },
     seed: { type: 'string' },
+    sentinel: { type: 'boolean' },
     sabotage: { type: 'string' },
     json: { type: 'boolean' },
     help: { type: 'boolean' },
   },
 })
-const { sabotage } = values
+const { sabotage, sentinel = false } = values
 const minutes = Number(values.minutes ?? '1')
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
 if (
@@ -40,6 +42,7 @@ try {
   const { report, seconds } = await torture({
     minutes,
     seed,
+    sentinel,
     sabotage,
     signal: abort.signal,
     say: (text) => console.error(text),

@@ -1,6 +1,6 @@
 /** The operator of a torture: the real decision, and what it asks for carried out on the real Redis, without Kubernetes. */
 import { ANNOTATIONS, API_VERSION, KIND, type JobKeyMigration } from '../../src/api/resource.ts'
-import { SpecSchema, type Spec } from '../../src/api/schema.ts'
+import { SpecSchema, type Spec, type SpecInput } from '../../src/api/schema.ts'
 import { StatusSchema, type Status } from '../../src/api/status.ts'
 import { compareStates } from '../../src/decision/ladder.ts'
 import { decide } from '../../src/decision/decide.ts'
@@ -12,7 +12,8 @@ import { CONNECTION_NAME, controlKeys } from '../../src/protocol/control-keys.ts
 import type { RoutingDocument } from '../../src/protocol/document.ts'
 import type { Phase } from '../../src/protocol/phases.ts'
 import { controlPrefix } from '../../src/protocol/templates.ts'
-import { Connection, parseRedisAddress } from '../../src/redis/connection.ts'
+import { parseRedisPlace } from '../../src/redis/address.ts'
+import { Connection } from '../../src/redis/connection.ts'
 import {
   deleteWork,
   markBackfilled,
@@ -37,7 +38,9 @@ const PASS_MS = 100
 const KEPT = 50
 
 export interface OperatorOptions {
+  /** For connections, and in the spec. */
   readonly redis: string
+  readonly redisSpec: SpecInput['redis']
   readonly workers: Workers
   readonly pods: () => readonly PodObservation[]
   readonly publish: (document: string) => void
@@ -69,8 +72,8 @@ export class TortureOperator {
 
   constructor(options: OperatorOptions, aim: Aim) {
     this.#options = options
-    this.#connection = new Connection({ address: parseRedisAddress(options.redis), name: CONNECTION_NAME.operator })
-    this.#spec = specOf(aim, options.redis)
+    this.#connection = new Connection({ address: parseRedisPlace(options.redis), name: CONNECTION_NAME.operator })
+    this.#spec = specOf(aim, options.redisSpec)
   }
 
   get status(): Status | undefined {
@@ -87,7 +90,7 @@ export class TortureOperator {
   }
 
   aim(aim: Aim): void {
-    this.#spec = specOf(aim, this.#options.redis)
+    this.#spec = specOf(aim, this.#options.redisSpec)
     this.#generation += 1
   }
 
@@ -263,7 +266,7 @@ export function wentBack(from: RoutingDocument | undefined, to: RoutingDocument)
   return from !== undefined && compareStates(stateOf(to), stateOf(from)) < 0
 }
 
-function specOf({ targetPhase, canaryPercentage }: Aim, redis: string): Spec {
+function specOf({ targetPhase, canaryPercentage }: Aim, redis: SpecInput['redis']): Spec {
   return SpecSchema.parse({
     targetPhase,
     canaryPercentage,
@@ -274,7 +277,7 @@ function specOf({ targetPhase, canaryPercentage }: Aim, redis: string): Spec {
       idWindow: '0s',
       queues: Object.values(QUEUES).map((key) => ({ key })),
     },
-    redis: { address: redis, observers: ['*'] },
+    redis: { ...redis, observers: ['*'] },
     app: { workloads: [{ kind: 'Deployment', name: 'app' }], joinTimeout: '1s' },
     phases: {
       dualWrite: { steps: [{ percent: 50, soak: '0s' }] },

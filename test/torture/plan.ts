@@ -10,6 +10,7 @@ export type Fault =
   | { readonly kind: 'kill-worker' | 'double-worker'; readonly afterMs: number }
   | { readonly kind: 'stop-worker'; readonly afterMs: number; readonly ms: number }
   | { readonly kind: 'kill-redis' | 'stop-redis'; readonly ms: number }
+  | { readonly kind: 'failover' }
   | { readonly kind: 'cut' | 'vanish'; readonly slot: number }
   | { readonly kind: 'cut-next'; readonly slot: number; readonly where: 'request' | 'reply' | 'mid-reply' }
   | { readonly kind: 'delay'; readonly slot: number; readonly ms: number; readonly byMs: number }
@@ -39,12 +40,15 @@ export interface PlanOptions {
   readonly proxied: readonly number[]
   /** Also stop clients for longer than their lease lives, and through a whole walk. */
   readonly longStops: boolean
+  /** Sentinels are there: every third round has a failover. */
+  readonly sentinel: boolean
 }
 
 /** Longer than a lease lives, ms. */
 const LONG_STOP_MS = 17_000
 const LONG_STOP_EVERY = 7
 const SLEEPER_EVERY = 5
+const FAILOVER_EVERY = 3
 
 export function planRound(options: PlanOptions, number: number): Round {
   const random = randomOf(options.seed, 'round', number)
@@ -57,6 +61,8 @@ export function planRound(options: PlanOptions, number: number): Round {
     fault: drawFault(options, random),
   }))
   const slot = Math.floor(random() * options.slots)
+  if (options.sentinel && number % FAILOVER_EVERY === 0)
+    faults.push({ at: Math.round(lengthMs / 2), fault: { kind: 'failover' } })
   if (long) faults.push({ at: 200, fault: { kind: 'stop-client', slot, ms: LONG_STOP_MS, lapse: false } })
   return {
     lengthMs,

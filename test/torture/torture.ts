@@ -17,6 +17,8 @@ import { World } from './world/world.ts'
 export interface TortureOptions {
   readonly minutes: number
   readonly seed: number
+  /** Sentinels over three servers, with failovers, in place of one server. */
+  readonly sentinel?: boolean
   readonly signal?: AbortSignal
   /** A rule that clients break. */
   readonly sabotage?: SabotageName | undefined
@@ -69,6 +71,10 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
   return run.result()
 }
 
+function monotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
+
 class Run {
   readonly #options: TortureOptions
   readonly #tally: Tally
@@ -82,35 +88,41 @@ class Run {
   #operator: TortureOperator | undefined
   #round = 0
   #wentBack = false
+  #lineage = ''
   #wrong: string[] = []
 
   constructor(options: TortureOptions) {
     this.#options = options
     this.#tally = new Tally((text) => this.#say(text))
-    this.#plan = { seed: options.seed, slots: SLOTS, proxied: PROXIED, longStops: options.minutes >= 1.5 }
+    const { seed, minutes, sentinel = false } = options
+    this.#plan = { seed, slots: SLOTS, proxied: PROXIED, longStops: minutes >= 1.5, sentinel }
     this.#lag = randomOf(options.seed, 'lag')
   }
 
   async all(): Promise<void> {
-    const { seed, minutes, sabotage } = this.#options
+    const { seed, minutes, sentinel = false, sabotage } = this.#options
+    const clockMs = Date.now() - monotonicMs()
     this.#world = await World.start({
       seed,
       slots: SLOTS,
       proxied: PROXIED,
       sessions: SESSIONS,
       pauseMs: PAUSE_MS,
-      clockMs: Date.now() - Number(process.hrtime.bigint()) / 1e6,
+      clockMs,
+      sentinel,
+      now: () => monotonicMs() + clockMs,
       sabotage,
       tally: this.#tally,
       onLine: (caller, line) => this.#hear(caller, line),
       onDead: (caller) => this.#histories.died(caller),
     })
-    const { workers, slots, redisUrl } = this.#world
+    const { workers, slots, server } = this.#world
     await this.#seed()
     const aim: Aim = { targetPhase: 'Legacy', canaryPercentage: 100 }
     this.#operator = new TortureOperator(
       {
-        redis: redisUrl,
+        redis: server.url,
+        redisSpec: server.spec,
         workers,
         pods: () => slots.map(({ pod }) => pod),
         publish: (document) => {
@@ -241,7 +253,7 @@ class Run {
     const redis = await world.server.connect()
     try {
       await this.#settled(redis)
-      await this.#judge(redis)
+      await this.#judge(redis, await this.#torn(redis))
     } finally {
       redis.close()
     }
@@ -250,21 +262,41 @@ class Run {
 
   /** Redis has dealt with everything that ended connections had sent: what is unknown now was done, or never will be. */
   async #settled(redis: RedisConnection): Promise<void> {
+    const others = (await this.#world?.server.others()) ?? []
     const end = performance.now() + REST_LIMIT_MS
-    for (;;) {
-      const list = String(await redis.command('CLIENT', 'LIST'))
-      const connections = list.split('\n').filter((line) => line.includes('name=keyshift-client:')).length
-      if (connections <= 2 * SLOTS) return
-      if (performance.now() > end) throw new Error(`${connections} connections of clients at rest`)
-      await this.#sleep(20)
+    const count = async (one: RedisConnection): Promise<number> => {
+      const list = String(await one.command('CLIENT', 'LIST'))
+      return list.split('\n').filter((line) => line.includes('name=keyshift-client:')).length
+    }
+    try {
+      for (;;) {
+        const left = await Promise.all(others.map(count))
+        const [here, elsewhere] = [await count(redis), left.reduce((sum, one) => sum + one, 0)]
+        if (here <= 2 * SLOTS && elsewhere === 0) return
+        if (performance.now() > end)
+          throw new Error(`${here} connections of clients at rest, and ${elsewhere} to servers that are no primary`)
+        await this.#sleep(20)
+      }
+    } finally {
+      for (const one of others) one.close()
     }
   }
 
-  async #judge(redis: RedisConnection): Promise<void> {
+  /** When a failover began since the last rest, if there was one. */
+  async #torn(redis: RedisConnection): Promise<number | undefined> {
+    const at = this.#world?.tornAt()
+    const info = String(await redis.command('INFO', 'replication'))
+    const lineage = /^master_replid:(\w+)/m.exec(info)?.[1] ?? ''
+    const same = lineage === this.#lineage
+    this.#lineage = lineage
+    return same || this.#options.sentinel !== true ? undefined : at
+  }
+
+  async #judge(redis: RedisConnection, torn: number | undefined): Promise<void> {
     const keys = await readKeys(redis, CONTROL_PREFIX)
     const rest: Rest = {
       keys,
-      claims: this.#claims(),
+      claims: { ...this.#claims(), torn },
       histories: this.#histories,
       deliveries: this.#deliveries,
       tally: this.#tally,
@@ -273,6 +305,8 @@ class Run {
     const over = judgeKeys(rest)
     const closing = [...over, ...this.#population.closing(this.#round)]
     await redis.pipeline(closing.map((jobId) => removal(jobId, WORKSPACES)))
+    // Before the next failover can take it back.
+    if (this.#options.sentinel === true) await redis.command('WAIT', 2, 10_000)
     for (const jobId of this.#histories.jobIds()) judgeHistory(rest, jobId)
     for (const jobId of closing) this.#histories.forget(jobId)
   }

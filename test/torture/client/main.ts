@@ -1,6 +1,7 @@
 /** A client process of a torture: see wire.ts for what goes in and out. */
 import { createInterface } from 'node:readline'
 import { createKeyshiftClient } from '../../../src/client/index.ts'
+import { isSentinelGroup, parseRedisPlace } from '../../../src/redis/address.ts'
 import { encodingOf, LEGACY, QUEUES, randomOf, TARGET, type Encoding } from '../jobs.ts'
 import { consume } from './consumer.ts'
 import { say } from './log.ts'
@@ -31,9 +32,16 @@ function connect<E extends Encoding>(encoding: E) {
     encoding,
     routingDir,
     ...pod,
-    redis: { address: redis },
+    redis: placeOf(redis),
     pollMs: 100,
   })
+}
+
+function placeOf(url: string) {
+  const place = parseRedisPlace(url)
+  if (!isSentinelGroup(place)) return { address: url }
+  const addresses = place.sentinels.map(({ host, port }) => `${host}:${port}`)
+  return { sentinel: { masterName: place.masterName, addresses, db: place.db } }
 }
 
 /** Goes on with `step` until it is time to rest. */

@@ -11,7 +11,7 @@ export interface Settings {
   /** Which of the clients this is, and how often it was started again. */
   readonly slot: number
   readonly incarnation: number
-  /** `redis://host:port/db` */
+  /** `redis://host:port/db` or `redis-sentinel://host:port,host:port/db#master-name` */
   readonly redis: string
   readonly routingDir: string
   readonly podUid: string

@@ -15,13 +15,14 @@ export interface SlotOptions {
   readonly seed: number
   readonly slot: number
   readonly dir: string
-  readonly redisPort: number
+  /** As `Settings.redis`. */
+  readonly redis: string
   readonly clockMs: number
   readonly sessions: number
   readonly pauseMs: number
   readonly sabotage?: SabotageName | undefined
-  /** Between this client and Redis stands a proxy. */
-  readonly proxied: boolean
+  /** Port of the Redis to which this client goes through a proxy. */
+  readonly proxied: number | undefined
   /** Program and arguments. Default: the TypeScript client. */
   readonly command?: readonly string[]
   readonly onLine: (caller: string, line: LogLine) => void
@@ -60,7 +61,7 @@ export class Slot {
   }
 
   static async start(options: SlotOptions): Promise<Slot> {
-    const slot = new Slot(options, options.proxied ? await startProxy(options.redisPort) : undefined)
+    const slot = new Slot(options, options.proxied === undefined ? undefined : await startProxy(options.proxied))
     slot.#launch(true)
     return slot
   }
@@ -175,12 +176,12 @@ export class Slot {
     this.#isReady = false
     if (newPod) this.#pod += 1
     this.#startedAt = Date.now()
-    const { seed, slot, dir, redisPort, clockMs, sessions, pauseMs, sabotage, onLine, onDead } = this.#options
+    const { seed, slot, dir, redis, clockMs, sessions, pauseMs, sabotage, onLine, onDead } = this.#options
     const settings: Settings = {
       seed,
       slot,
       incarnation: this.#incarnation,
-      redis: `redis://127.0.0.1:${this.proxy?.port ?? redisPort}/0`,
+      redis: this.proxy === undefined ? redis : `redis://127.0.0.1:${this.proxy.port}/0`,
       routingDir: this.#mount.path,
       podUid: this.#podUid,
       podName: this.pod.name,

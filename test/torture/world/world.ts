@@ -8,7 +8,7 @@ import { CONTROL_PREFIX } from '../operator.ts'
 import type { SabotageName } from '../sabotage.ts'
 import type { Tally } from '../tally.ts'
 import { Slot } from './clients.ts'
-import { Server } from './server.ts'
+import { startHost, type Host } from './server.ts'
 import { Workers } from './workers.ts'
 
 export interface WorldOptions {
@@ -18,6 +18,10 @@ export interface WorldOptions {
   readonly sessions: number
   readonly pauseMs: number
   readonly clockMs: number
+  /** Sentinels over three servers, in place of one. */
+  readonly sentinel: boolean
+  /** The clock of the histories. */
+  readonly now: () => number
   readonly sabotage?: SabotageName | undefined
   readonly tally: Tally
   readonly onLine: (caller: string, line: LogLine) => void
@@ -27,35 +31,42 @@ export interface WorldOptions {
 /** Every process of a torture, and how each is broken and healed. */
 export class World {
   readonly dir: string
-  readonly server: Server
+  readonly server: Host
   readonly workers: Workers
   readonly slots: readonly Slot[]
   readonly #tally: Tally
   /** What Redis goes through, one after the other; and all that is under way. */
   #redisFaults: Promise<void> = Promise.resolve()
   readonly #underWay = new Set<Promise<void>>()
+  #torn: number | undefined
+  readonly #now: () => number
   #healing = new AbortController()
 
-  private constructor(dir: string, server: Server, slots: readonly Slot[], tally: Tally) {
+  private constructor(dir: string, server: Host, slots: readonly Slot[], options: WorldOptions) {
     this.dir = dir
     this.server = server
     this.workers = new Workers(dir)
     this.slots = slots
-    this.#tally = tally
+    this.#tally = options.tally
+    this.#now = options.now
   }
 
   static async start(options: WorldOptions): Promise<World> {
     const dir = mkdtempSync(join(tmpdir(), 'keyshift-torture-'))
-    const server = await Server.start(dir)
-    const { tally, slots: count, proxied } = options
+    const server = await startHost(dir, options.sentinel)
+    const { slots: count, proxied } = options
     const slots: Slot[] = []
     for (let slot = 0; slot < count; slot += 1)
-      slots.push(await Slot.start({ ...options, slot, dir, redisPort: server.port, proxied: proxied.includes(slot) }))
-    return new World(dir, server, slots, tally)
-  }
-
-  get redisUrl(): string {
-    return `redis://127.0.0.1:${this.server.port}/0`
+      slots.push(
+        await Slot.start({
+          ...options,
+          slot,
+          dir,
+          redis: server.url,
+          proxied: proxied.includes(slot) ? server.port : undefined,
+        }),
+      )
+    return new World(dir, server, slots, options)
   }
 
   async stop(): Promise<void> {
@@ -63,6 +74,13 @@ export class World {
     await Promise.allSettled([...this.#underWay, this.workers.stop(), ...this.slots.map((slot) => slot.stop())])
     await this.server.stop()
     rmSync(this.dir, { recursive: true, force: true })
+  }
+
+  /** When something first happened to Redis since this was asked last, by the clock of `now`. */
+  tornAt(): number | undefined {
+    const at = this.#torn
+    this.#torn = undefined
+    return at
   }
 
   /** Begins a fault; it ends by itself, or with `heal`. */
@@ -112,11 +130,9 @@ export class World {
         this.#tally.kills += 1
         return this.#toRedis(() => this.server.crash(fault.ms))
       case 'stop-redis':
-        return this.#toRedis(async () => {
-          this.server.pause()
-          await this.#sleep(fault.ms)
-          this.server.resume()
-        })
+        return this.#toRedis(() => this.server.pause(() => this.#sleep(fault.ms)))
+      case 'failover':
+        return this.#toRedis(() => this.server.failover())
       case 'cut':
         return slot?.proxy?.cut()
       case 'vanish':
@@ -140,6 +156,7 @@ export class World {
   }
 
   #toRedis(work: () => Promise<void>): Promise<void> {
+    this.#torn ??= this.#now()
     this.#redisFaults = this.#redisFaults.then(work)
     return this.#redisFaults
   }

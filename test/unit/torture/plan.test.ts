@@ -2,7 +2,13 @@ import { expect, test } from '@jest/globals'
 import { planRound, type PlanOptions } from '../../torture/plan.ts'
 import { Population } from '../../torture/population.ts'
 
-const options = (seed: number, longStops = false): PlanOptions => ({ seed, slots: 3, proxied: [1, 2], longStops })
+const options = (seed: number, longStops = false): PlanOptions => ({
+  seed,
+  slots: 3,
+  proxied: [1, 2],
+  longStops,
+  sentinel: false,
+})
 const rounds = (seed: number, count = 200, longStops = false) =>
   Array.from({ length: count }, (_, number) => planRound(options(seed, longStops), number))
 
