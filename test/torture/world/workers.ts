@@ -127,7 +127,7 @@ export class Workers {
       PATH: process.env['PATH'],
       [WORK_ENV]: JSON.stringify(job.work),
       KEYSHIFT_TERMINATION_LOG: '/dev/null',
-      KEYSHIFT_CREDENTIALS_DIR: join(this.#dir, 'no-credentials'),
+      KEYSHIFT_SECRETS_DIR: join(this.#dir, 'no-secrets'),
     }
     const logFile = join(this.#dir, 'workers.log')
     const child = startTied([process.execPath, PROGRAM], { env, stdout: 'ignore', logFile })
