@@ -231,7 +231,12 @@ export const StatusSchema = z
       .array(text(256))
       .max(20)
       .optional()
-      .meta({ description: 'Redis connections that may write jobs and belong to no member.' }),
+      .meta({ description: 'Redis connections that may write jobs and belong to no member, of the last ten minutes.' }),
+    observers: z
+      .array(text(256))
+      .max(20)
+      .optional()
+      .meta({ description: 'Redis connections that belong to no member and write no jobs, and how that is known.' }),
     history: z
       .array(z.object({ time: time(), from: text(64), to: text(64), epoch: count(), reason: text(256) }))
       .max(20)

@@ -5,7 +5,8 @@ import { closeEvidenceWork } from './publish.ts'
 import { hasProofs, withoutProofs } from './evidence.ts'
 import { isOpen } from './accounts.ts'
 import type { Scene } from './scene.ts'
-import { count, cut } from './text.ts'
+import { note } from './draft.ts'
+import { count, cut, some } from './text.ts'
 import { isoTime } from './time.ts'
 import type { EventNote } from './types.ts'
 
@@ -18,11 +19,32 @@ export function noteRedis(scene: Scene, status: Status): Status {
   return { ...status, redisSeen: { address, runId, lineage, since: isoTime(scene.now) } }
 }
 
+/** Who else is connected; those who may write jobs as they were last known. */
 export function noteWriters(scene: Scene, status: Status): Status {
-  const { writers } = scene.redis
-  if (!writers.known) return status
-  const names = [...writers.value].sort().slice(0, 20)
-  return { ...status, writers: names.length === 0 ? undefined : names.map((name) => cut(name, 256)) }
+  const { writers, observers = [] } = scene.redis
+  return {
+    ...status,
+    writers: writers.known ? listed(writers.value) : status.writers,
+    observers: listed(observers),
+  }
+}
+
+function listed(names: readonly string[]): string[] | undefined {
+  return names.length === 0
+    ? undefined
+    : [...names]
+        .sort()
+        .slice(0, 20)
+        .map((name) => cut(name, 256))
+}
+
+/** One Event for those who may write jobs and were not listed before. */
+export function newWriters(before: Status, after: Status): readonly EventNote[] {
+  const known = new Set(before.writers)
+  const strangers = (after.writers ?? []).filter((writer) => !known.has(writer))
+  if (strangers.length === 0) return []
+  const message = `connections that may write jobs belong to no client of Keyshift: ${some(strangers, 5)}`
+  return [note('ForeignWriters', message, 'Warning')]
 }
 
 export interface Voided {

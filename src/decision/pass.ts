@@ -7,7 +7,7 @@ import { watchReverts } from './config-map.ts'
 import { assessConvergence, notePods } from './convergence.ts'
 import type { Status } from '../api/status.ts'
 import { note, type Draft } from './draft.ts'
-import { noteRedis, noteWriters } from './facts.ts'
+import { newWriters, noteRedis, noteWriters } from './facts.ts'
 import { stateText } from './ladder.ts'
 import { publish, publishFirst } from './publish.ts'
 import { stateOf, type Scene } from './scene.ts'
@@ -73,7 +73,10 @@ function walkOn(scene: Scene, start: Draft, doc: RoutingDocument, takeOver = fal
     reverts.revertedBy === undefined
       ? []
       : [note('ConfigMapReverted', `${reverts.revertedBy} took back the routing document`, 'Warning')]
-  const seen: Draft = { status: reverts.status, events: [...start.events, ...reverted] }
+  const seen: Draft = {
+    status: reverts.status,
+    events: [...start.events, ...reverted, ...newWriters(start.status, reverts.status)],
+  }
   const convergence = assessConvergence(scene, seen.status, doc)
   const drift = frozenDrift(scene, doc)
   const stand = { doc, convergence, mayWrite: reverts.mayWrite, takeOver }

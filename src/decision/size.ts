@@ -11,6 +11,7 @@ const CUTS: readonly ((status: Status) => Status)[] = [
   (status) => ({ ...status, malformed: status.malformed && { ...status.malformed, keys: [] } }),
   (status) => ({ ...status, repaired: status.repaired && { ...status.repaired, keys: [] } }),
   (status) => ({ ...status, jobs: status.jobs?.map(({ message: _message, ...job }) => job) }),
+  (status) => ({ ...status, observers: undefined }),
   (status) => ({ ...status, writers: undefined }),
   (status) => ({ ...status, history: status.history?.slice(-5) }),
 ]

@@ -68,6 +68,8 @@ export interface RedisObservation {
   readonly writers: Known<readonly string[]>
   /** One line for each Redis user that lacks rights, the operator's own or the application's: the command that grants them. */
   readonly rightsMissing: readonly string[]
+  /** Who else is connected and writes no jobs, and how that is known. */
+  readonly observers?: readonly string[]
 }
 
 export interface JobObservation {

@@ -14,6 +14,7 @@ import { Checks } from './gather/checks.ts'
 import { Gatherer } from './gather/gather.ts'
 import { Owners } from './gather/owners.ts'
 import { Workloads } from './gather/workloads.ts'
+import { WritersWatch } from './gather/writers-watch.ts'
 import type { OperatorMetrics } from './metrics.ts'
 import { NamespaceCaches } from './namespace-cache.ts'
 import { Reconciler } from './reconcile.ts'
@@ -156,6 +157,14 @@ export class Operator {
         this.#options.onFatal(`the checks of ${resource} have ended`)
       },
     })
+    const writers = new WritersWatch({
+      clock,
+      onNew: (resource) => queue.addAfter(resource, GATHER_CHANGES_MS),
+      onFailed: (resource, error) => {
+        log.error('the watch for writers ended', { resource, error })
+        this.#options.onFatal(`the watch for writers of ${resource} has ended`)
+      },
+    })
     const gatherer = new Gatherer({
       client,
       clock,
@@ -163,6 +172,7 @@ export class Operator {
       health: this.#health,
       pool,
       checks,
+      writers,
       owners: new Owners(client, clock),
       workloads: new Workloads(client, clock),
     })
@@ -194,6 +204,7 @@ export class Operator {
     if (left.length > 0) log.warn('passes cut off', { resources: left })
     for (const { stop } of reflectors) stop.abort()
     checks.close()
+    writers.close()
     caches.close()
     await Promise.all([pool.close(), events.flush(2000)])
   }

@@ -204,7 +204,7 @@ export class TortureOperator {
 
   async #ask(resource: JobKeyMigration, jobs: readonly string[]): Promise<Pick<Observations, 'redis' | 'work'>> {
     try {
-      const value = await observeRedis(this.#connection, resource, OTHERS)
+      const value = await observeRedis(this.#connection, resource, () => Promise.resolve(OTHERS))
       return { redis: { known: true, value }, work: await observeWork(this.#connection, resource, jobs) }
     } catch (error) {
       if (!(error instanceof KeyshiftError)) throw error

@@ -23,8 +23,9 @@ import { observeConfigMap } from './config-map.ts'
 import { observeJobs } from './jobs.ts'
 import type { Owners } from './owners.ts'
 import { observePod } from './pods.ts'
-import { explainTrouble, observeRedis, observeWork, type Others } from './redis.ts'
+import { explainTrouble, observeRedis, observeWork } from './redis.ts'
 import type { Workloads } from './workloads.ts'
+import type { WritersWatch } from './writers-watch.ts'
 
 export interface GatherDeps {
   readonly client: KubeClient
@@ -35,10 +36,9 @@ export interface GatherDeps {
   readonly owners: Owners
   readonly workloads: Workloads
   readonly checks: Checks
+  readonly writers: WritersWatch
 }
 
-/** CLIENT LIST grows with the application: between steps it is asked this often, ms. */
-const OTHERS_FRESH_MS = 15_000
 const CONNECT_LIMIT_MS = 6000
 const SYNC_LIMIT_MS = 10_000
 const NOT_LISTED = 'its watch has not answered'
@@ -46,7 +46,6 @@ const NOT_LISTED = 'its watch has not answered'
 /** Builds what the decision sees. Only reads. */
 export class Gatherer {
   readonly #deps: GatherDeps
-  readonly #others = new Map<string, { readonly at: number; readonly value: Others }>()
   #cluster: string | undefined
 
   constructor(deps: GatherDeps) {
@@ -83,7 +82,7 @@ export class Gatherer {
 
   /** The resource is gone. */
   forget(key: string): void {
-    this.#others.delete(key)
+    this.#deps.writers.forget(key)
     this.#deps.caches.forget(key)
     this.#deps.pool.forget(key)
     this.#deps.checks.forget(key)
@@ -155,16 +154,12 @@ export class Gatherer {
   ): Promise<{ readonly redis: Known<RedisObservation>; readonly work: readonly WorkObservation[] }> {
     let connection: Connection | undefined
     try {
-      const { pool, clock } = this.#deps
+      const { pool, writers } = this.#deps
       connection = await pool.connectionFor(key, resource.metadata.namespace, resource.spec.redis)
-      await usable(connection, CONNECT_LIMIT_MS)
-      const known = this.#others.get(key)
-      const fresh = !live && known !== undefined && clock.monotonic() - known.at < OTHERS_FRESH_MS
-      const value = await observeRedis(connection, resource, fresh ? known.value : undefined)
-      if (!fresh) {
-        const { writers, rightsMissing } = value
-        this.#others.set(key, { at: clock.monotonic(), value: { writers, rightsMissing } })
-      }
+      const up = connection
+      await usable(up, CONNECT_LIMIT_MS)
+      const { observers } = resource.spec.redis
+      const value = await observeRedis(up, resource, (ask) => writers.look(key, up, live, observers, ask))
       return { redis: { known: true, value }, work: await observeWork(connection, resource, jobs) }
     } catch (error) {
       return { redis: await explainTrouble(error, connection, resource), work: [] }

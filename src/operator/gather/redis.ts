@@ -10,19 +10,22 @@ import type { RightsInput } from '../../redis/rights.ts'
 import type { Ask } from '../../redis/rights-check.ts'
 import { redisTrouble, type RedisTrouble } from '../redis-trouble.ts'
 import { missingOfApp, missingOfOwn } from './rights.ts'
-import { foreignWriters } from './writers.ts'
+import { foreignWriters, type SeenBefore } from './writers.ts'
 
 /** Limit of each call, waiting for the connection included, ms. */
 const CALL = { deadlineMs: 5000 }
 
 /** What is known of whoever else is connected: it costs more to ask, and changes slowly. */
-export type Others = Pick<RedisObservation, 'writers' | 'rightsMissing'>
+export type Others = Pick<RedisObservation, 'writers' | 'observers' | 'rightsMissing'>
 
-/** Record, fence and members; `others`: as it was seen last, or undefined to look now. */
+/** Asks with what is remembered of connections, or gives what was seen last. */
+export type LookAtOthers = (ask: (memory?: SeenBefore) => Promise<Others>) => Promise<Others>
+
+/** Record, fence, members and who else is connected. @throws KeyshiftError */
 export async function observeRedis(
   connection: Connection,
   resource: JobKeyMigration,
-  others: Others | undefined,
+  look: LookAtOthers = (ask) => ask(),
 ): Promise<RedisObservation> {
   const { templates } = keysOf(resource.spec)
   const snapshot = await readControl(connection, controlKeys(templates.controlPrefix), CALL)
@@ -36,7 +39,7 @@ export async function observeRedis(
     backfilled,
     fallbackReads,
     illegalIds,
-    ...(others ?? (await lookAtOthers(connection, resource, snapshot))),
+    ...(await look((memory) => lookAtOthers(connection, resource, snapshot, memory))),
   }
 }
 
@@ -44,18 +47,20 @@ async function lookAtOthers(
   connection: Connection,
   resource: JobKeyMigration,
   { members }: ControlSnapshot,
+  memory?: SeenBefore,
 ): Promise<Others> {
   const call: Ask = (args) => connection.call(args, CALL)
   const input = rightsInput(resource)
-  const writers = await foreignWriters({
+  const seen = await foreignWriters({
+    ...memory,
     call,
     templates: input.templates,
-    members: members.map(({ id, lease }) => ({ id, live: lease !== undefined })),
+    members: members.map(({ id, lease, record }) => ({ id, live: lease !== undefined, pod: record?.podName })),
     observers: resource.spec.redis.observers,
   })
   const own = await missingOfOwn(call, input)
   const apps = await missingOfApp(call, members, input)
-  return { writers, rightsMissing: own === undefined ? apps : [own, ...apps] }
+  return { ...seen, rightsMissing: own === undefined ? apps : [own, ...apps] }
 }
 
 /** Why Redis could not be read; a missing right with all the others that are missing, as far as that can be told. */

@@ -81,16 +81,24 @@ describe('who may write, on a real Redis (O13)', () => {
     closers.push(() => replica.stop('KILL'))
     while (!(await admin.info('replication')).includes('state=online'))
       await new Promise((resolve) => setTimeout(resolve, 50))
-    await connected({ name: 'keda' })
+    await (await connected({ name: 'keda' })).set('x', '1')
     const given = resource({ spec: { redis: { address: 'redis://r:1/0', observers: ['exporter', 'watching'] } } })
-    const { writers, members } = await observeRedis(operator(), given, undefined)
+    const { writers, observers, members } = await observeRedis(operator(), given)
     expect(writers).toEqual({ known: true, value: ['user default from 127.0.0.1 name "keda"'] })
+    expect(observers).toEqual([
+      'user default from 127.0.0.1 name "watching": MONITOR',
+      'user default from 127.0.0.1 name "watching": in redis.observers',
+      'user default from 127.0.0.1: a replica',
+      'user elsewhere from 127.0.0.1: its user may not write jobs',
+      'user exporter from 127.0.0.1: in redis.observers',
+      'user reader from 127.0.0.1: its user may not write jobs',
+    ])
     expect(members).toMatchObject([{ id: 'api-1', lease: { epoch: 1 } }])
   })
 
   it('is unknown to a user that may not list connections, and the rest is read all the same', async () => {
     await admin.acl('SETUSER', 'op', 'on', '>pw', '~*', '+@all', '-client|list')
-    const { writers, lineage } = await observeRedis(operator({ username: 'op', password: 'pw' }), resource(), undefined)
+    const { writers, lineage } = await observeRedis(operator({ username: 'op', password: 'pw' }), resource())
     expect(writers).toMatchObject({
       known: false,
       reason: 'WritersUnknown',
@@ -103,7 +111,7 @@ describe('who may write, on a real Redis (O13)', () => {
 describe('a Redis that cannot be read says why', () => {
   const trouble = async (connection: Connection) => {
     try {
-      await observeRedis(connection, resource(), undefined)
+      await observeRedis(connection, resource())
     } catch (error) {
       return redisTrouble(error)
     }

@@ -22,6 +22,7 @@ const SEEN_ANEW: readonly (keyof Status)[] = [
   'progressAt',
   'progress',
   'writers',
+  'observers',
 ]
 
 it('each field of status is in the record, or can be seen anew', () => {

@@ -1,4 +1,5 @@
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
+import { CONNECTION_NAME } from '../../../../src/protocol/control-keys.ts'
 
 /** A TCP proxy on loopback that can hold, delay, damage and cut what passes. */
 export interface Proxy {
@@ -21,6 +22,8 @@ export interface Proxy {
   cutNext(where: Cut, marker: string): void
   /** The peer of the connections there are now is gone without a word: what either side sends is lost, nothing is closed. */
   vanish(): void
+  /** As proxies do that keep connections of their own: what clients call themselves does not reach the server. */
+  hideNames(): void
   /** Resets all connections. */
   cut(): void
   /** Refuses connections, or takes them again. */
@@ -40,6 +43,7 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
   let delay: (() => number) | undefined
   let damage: ((chunk: Buffer) => Buffer) | undefined
   let cutting: { readonly where: Cut; readonly marker: string } | undefined
+  let hidesNames = false
   let generation = 0
   const held: { socket: Socket; chunk: Buffer }[] = []
   const sockets = new Set<Socket>()
@@ -86,7 +90,7 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
         return
       }
       atReply = hit
-      write(upstream, chunk)
+      write(upstream, hidesNames ? nameless(chunk) : chunk)
     })
     upstream.on('data', (chunk) => {
       if (vanished()) return
@@ -129,6 +133,7 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
     damageNext: (change) => (damage = change),
     cutNext: (where, marker) => (cutting = { where, marker }),
     vanish: () => (generation += 1),
+    hideNames: () => (hidesNames = true),
     cut: () => {
       held.splice(0)
       for (const socket of sockets) socket.resetAndDestroy()
@@ -140,4 +145,9 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
       await new Promise<void>((resolve) => server.close(() => resolve()))
     },
   }
+}
+
+function nameless(chunk: Buffer): Buffer {
+  const name = CONNECTION_NAME.client('')
+  return Buffer.from(chunk.toString('latin1').replaceAll(name, 'x'.repeat(name.length)), 'latin1')
 }
