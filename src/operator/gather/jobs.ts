@@ -2,6 +2,7 @@ import type { JobObservation } from '../../decision/types.ts'
 import type { Condition, Job, Pod } from '../../kube/types.ts'
 import { WORK_KINDS, type WorkKind } from '../../protocol/work.ts'
 import { LABELS } from '../resources.ts'
+import { inWords, podTrouble } from './pod-trouble.ts'
 
 export const WORKER_CONTAINER = 'worker'
 
@@ -34,8 +35,8 @@ function observeJob(job: Job, pods: readonly Pod[], now: number): JobObservation
   const state = failed ? 'Failed' : condition(job, 'Complete') ? 'Succeeded' : 'Active'
   const pod = newestOf(job, pods)
   const overstays = state === 'Active' && pod !== undefined ? foreignIn(pod) : undefined
-  const trouble = pod === undefined ? podless(job, now) : (overstays ?? podTrouble(pod) ?? unstarted(pod, now))
-  const said = failed ? [conditionText(failed), trouble] : state === 'Active' ? [trouble] : []
+  const trouble = pod === undefined ? podless(job, now) : (overstays ?? troubleOf(pod) ?? unstarted(pod, now))
+  const said = failed ? [inWords(failed), trouble] : state === 'Active' ? [trouble] : []
   const message = said.filter(Boolean).join('; ').slice(0, 512)
   return {
     name: job.metadata.name ?? '',
@@ -46,6 +47,11 @@ function observeJob(job: Job, pods: readonly Pod[], now: number): JobObservation
     ...(message === '' ? {} : { message }),
     ...(overstays === undefined ? {} : { overstays: overstays.slice(0, 512) }),
   }
+}
+
+function troubleOf(pod: Pod): string | undefined {
+  const trouble = podTrouble(pod)
+  return trouble && `pod ${pod.metadata.name ?? ''}: ${trouble}`
 }
 
 /** The pod that was made last: what became of those before is over. */
@@ -74,10 +80,6 @@ function condition(job: Job, type: string): Condition | undefined {
   return job.status?.conditions?.find((one) => one.type === type && one.status === 'True')
 }
 
-function conditionText({ reason, message }: Pick<Condition, 'reason' | 'message'>): string {
-  return [reason, message].filter(Boolean).join(': ')
-}
-
 /** What keeps a pod from ending well once its worker has ended: containers that were put into it. */
 function foreignIn(pod: Pod): string | undefined {
   const statuses = pod.status?.containerStatuses ?? []
@@ -102,26 +104,3 @@ function unstarted({ metadata, status }: Pod, now: number): string | undefined {
   const { name = '', namespace = '' } = metadata
   return `pod ${name} has not started within ${UNSTARTED_MS / 60_000} minutes: kubectl describe pod ${name} -n ${namespace} says why`
 }
-
-/** Why the pod of a Job is not at work. */
-function podTrouble(pod: Pod): string | undefined {
-  const name = pod.metadata.name ?? ''
-  const { status } = pod
-  const disrupted = status?.conditions?.find(({ type, status: is }) => type === 'DisruptionTarget' && is === 'True')
-  // Evicted, a node that is gone, a deadline: the pod's own words come before those of its containers.
-  if (status?.phase === 'Failed' && (status.reason ?? '') !== '') return `pod ${name} failed: ${conditionText(status)}`
-  if (disrupted !== undefined) return `pod ${name} is taken away: ${conditionText(disrupted)}`
-  const statuses = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]
-  const ended = statuses.find(({ state }) => state?.terminated !== undefined && state.terminated.exitCode !== 0)
-  if (ended?.state?.terminated !== undefined) {
-    const { exitCode, message, reason } = ended.state.terminated
-    return `pod ${name}: container ${ended.name} ended with ${exitCode}: ${message?.trim() ?? reason ?? ''}`
-  }
-  const waiting = statuses.find(({ state }) => !HARMLESS.has(state?.waiting?.reason ?? 'ContainerCreating'))
-  if (waiting?.state?.waiting !== undefined)
-    return `pod ${name}: container ${waiting.name} waits: ${conditionText(waiting.state.waiting)}`
-  const unscheduled = status?.conditions?.find(({ type, status }) => type === 'PodScheduled' && status === 'False')
-  return unscheduled && `pod ${name} is not scheduled: ${unscheduled.message ?? unscheduled.reason ?? ''}`
-}
-
-const HARMLESS = new Set(['ContainerCreating', 'PodInitializing'])

@@ -2,7 +2,7 @@ import { CONNECTION_NAME } from '../../protocol/control-keys.ts'
 import { Refused } from '../../redis/errors.ts'
 import { appRights, grantText, keyshiftRights, type RightsInput } from '../../redis/rights.ts'
 import { dryRun, type Ask } from '../../redis/rights-check.ts'
-import { parseClientList } from './writers.ts'
+import { parseClientList } from './redis-clients.ts'
 
 /**
  * What the users under which members are connected lack, one line a user with the command that grants it. Nothing is said where the

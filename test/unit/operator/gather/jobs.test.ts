@@ -51,7 +51,7 @@ describe('a worker Job', () => {
     [
       'says that its image cannot be pulled',
       containers({ worker: { waiting: { reason: 'ImagePullBackOff', message: 'no such image' } } }),
-      /container worker waits: ImagePullBackOff: no such image/,
+      /^pod p: the image of container worker cannot be pulled: /,
     ],
     [
       'says nothing while it is being made',
@@ -67,22 +67,22 @@ describe('a worker Job', () => {
     [
       'says what its worker died of',
       containers({ worker: { terminated: { exitCode: 1, message: 'no right to SCAN' } } }),
-      /container worker ended with 1: no right to SCAN/,
+      /^pod p: container worker ended \(exit code 1\): no right to SCAN$/,
     ],
     [
       'says that it was evicted',
       { phase: 'Failed', reason: 'Evicted', message: 'The node was low on resource: memory.' },
-      /pod p failed: Evicted: The node was low on resource: memory/,
+      /^pod p: failed: Evicted: The node was low on resource: memory/,
     ],
     [
       'says that its node was taken away',
       { conditions: [condition('DisruptionTarget', { reason: 'DeletionByTaintManager', message: 'no execute' })] },
-      /pod p is taken away: DeletionByTaintManager: no execute/,
+      /^pod p: being taken away: DeletionByTaintManager: no execute/,
     ],
     [
       'names the sidecar that failed (O8)',
       containers({ worker: { running: {} }, mesh: { terminated: { exitCode: 1, reason: 'Error' } } }),
-      /container mesh ended with 1: Error/,
+      /^pod p: container mesh ended \(exit code 1, Error\): see its logs$/,
     ],
   ]
   it.each(table)('%s', (_, status, message) => {
@@ -166,7 +166,7 @@ describe('a worker Job', () => {
     const failed = condition('Failed', { reason: 'BackoffLimitExceeded', message: 'the limit is reached' })
     const killed = workerPod(containers({ worker: { terminated: { exitCode: 137, reason: 'OOMKilled' } } }))
     expect(observe(job({ status: { conditions: [failed] } }), [killed])?.message).toMatch(
-      /^BackoffLimitExceeded: the limit is reached; pod p: container worker ended with 137: OOMKilled$/,
+      /^BackoffLimitExceeded: the limit is reached; pod p: container worker ended \(exit code 137, OOMKilled\): see its logs$/,
     )
   })
 

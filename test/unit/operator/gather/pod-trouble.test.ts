@@ -48,6 +48,37 @@ const CASES: [string, Pod, RegExp | undefined][] = [
     /^container api keeps ending \(exit code 0\)/,
   ],
   [
+    'that it has ended, with its last words',
+    withContainer({ state: { terminated: { exitCode: 1, message: 'no right to SCAN\n' } } }),
+    /^container api ended \(exit code 1\): no right to SCAN$/,
+  ],
+  [
+    'that it crashes, the moment after, as in the pause',
+    withContainer({ restartCount: 1, state: ended }),
+    /^container api keeps ending \(exit code 1, Error\): see its logs$/,
+  ],
+  ['nothing, of one that has ended well', withContainer({ state: { terminated: { exitCode: 0 } } }), undefined],
+  [
+    'that it was evicted, whatever its containers say',
+    pod({
+      status: {
+        phase: 'Failed',
+        reason: 'Evicted',
+        message: 'low on memory',
+        containerStatuses: [container({ state: ended })],
+      },
+    }),
+    /^failed: Evicted: low on memory$/,
+  ],
+  [
+    'that it is taken away with its node',
+    pod({
+      metadata: { deletionTimestamp: 'now' },
+      status: { conditions: [{ type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager' }] },
+    }),
+    /^being taken away: DeletionByTaintManager$/,
+  ],
+  [
     'that a container before it crashes',
     pod({ status: { initContainerStatuses: [container({ name: 'init', lastState: ended })] } }),
     /container init keeps ending/,
