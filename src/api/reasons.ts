@@ -36,7 +36,8 @@ export const REASONS = {
   },
   CheckFailed: {
     meaning: 'A check failed more often than its failureLimit allows; the walk went back or holds.',
-    action: 'Find the cause, then change targetPhase or canaryPercentage, or set the annotation keyshift.dev/retry.',
+    action:
+      'Find the cause, then change targetPhase or canaryPercentage, or give the annotation keyshift.dev/retry a new value.',
   },
   CheckFailing: {
     meaning: 'A check fails, within its failureLimit so far.',
@@ -76,7 +77,7 @@ export const REASONS = {
   },
   ForeignWriters: {
     meaning: 'Redis connections that may write jobs belong to no client of Keyshift.',
-    action: 'Stop them, give them the client, or name them in redis.observers.',
+    action: 'Stop them, give them the client, or, if they write no jobs, name them in redis.observers.',
   },
   IllegalIds: {
     meaning: 'Clients use ids that the target schema cannot hold.',
@@ -85,7 +86,7 @@ export const REASONS = {
   InvalidSpec: { meaning: 'The spec cannot be obeyed.', action: 'See the message for the field and what to write.' },
   JobFailed: {
     meaning: 'A worker Job ended without a result several times.',
-    action: 'Find the cause in its logs, then set the annotation keyshift.dev/retry.',
+    action: 'Find the cause in its logs, then give the annotation keyshift.dev/retry a new value.',
   },
   JobEnded: {
     meaning: 'A worker Job was done, and containers that are none of Keyshift kept it from ending.',
@@ -109,7 +110,8 @@ export const REASONS = {
   },
   NoLegacyKeys: {
     meaning: 'Backfill or verify met not one legacy key, which proves nothing.',
-    action: 'Was the data of Redis lost? Where it is meant to be empty, set keys.allowEmpty: true.',
+    action:
+      'Was the data of Redis lost? Restore it, then give the annotation keyshift.dev/retry a new value. Where it is meant to be empty, set keys.allowEmpty: true.',
   },
   NoMembers: {
     meaning: 'No pod with the Keyshift client has been seen.',
@@ -135,7 +137,7 @@ export const REASONS = {
   },
   PreflightBlocked: {
     meaning: 'Preflight found what must be put right first.',
-    action: 'See the message; change the spec, or put it right and set the annotation keyshift.dev/retry.',
+    action: 'Change the spec, or put it right and give the annotation keyshift.dev/retry a new value.',
   },
   PreflightPassed: { meaning: 'Preflight found no blocker.', action: 'Read its warnings.' },
   PreflightRunning: { meaning: 'Preflight looks at Redis and its keys.', action: 'Wait; see status.progress.' },
@@ -151,7 +153,7 @@ export const REASONS = {
   },
   RedisAuthFailed: {
     meaning: 'Redis refused the credentials.',
-    action: 'Correct the Secret of redis.credentialsSecretRef.',
+    action: 'Correct the Secret of redis.credentialsSecretRef, or name one.',
   },
   RedisBusy: {
     meaning: 'A long script that is not of Keyshift holds Redis. Nothing is changed meanwhile.',
@@ -163,7 +165,8 @@ export const REASONS = {
   },
   RedisDataLost: {
     meaning: 'Redis came back without its data, or was emptied. Routing stays, and record and fence are written again.',
-    action: 'Restore the jobs from a backup, or accept the loss; then set the annotation keyshift.dev/retry.',
+    action:
+      'Restore the jobs from a backup, or accept the loss; then give the annotation keyshift.dev/retry a new value.',
   },
   RedisLoading: { meaning: 'Redis loads its data after a restart. Nothing is changed meanwhile.', action: 'Wait.' },
   RedisNotPrimary: {
@@ -232,14 +235,15 @@ export const REASONS = {
   },
   UnawarePod: {
     meaning: 'A pod runs, or ran, without the Keyshift client.',
-    action: 'Release the workload with the client, or remove the pod; then answer the failure.',
+    action:
+      'Release the workload with the client, or remove the pod; if the walk went back for it, then change targetPhase or canaryPercentage, or give the annotation keyshift.dev/retry a new value.',
   },
   Unlatched: { meaning: 'A failure was answered; the walk goes on.', action: 'Nothing.' },
   Verified: { meaning: 'Verify compared the keys of both schemas and found no difference.', action: 'Nothing.' },
   VerifyFailed: {
     meaning: 'Verify found differences between the schemas.',
     action:
-      'Set the annotation keyshift.dev/repair as the message says; or put the keys right by hand and set keyshift.dev/retry.',
+      'Set the annotation keyshift.dev/repair as the message says; or put the keys right by hand and give keyshift.dev/retry a new value.',
   },
   VerifyRunning: { meaning: 'Verify compares the keys of both schemas.', action: 'Wait; see status.progress.' },
   WorkloadMissing: {
@@ -252,7 +256,7 @@ export const REASONS = {
   },
   WritersUnknown: {
     meaning: 'Who else writes to Redis cannot be told.',
-    action: 'Make sure that nobody does, then add "*" to redis.observers.',
+    action: 'Make sure that nobody but the workloads listed writes jobs, then add "*" to redis.observers.',
   },
 } as const satisfies Record<string, ReasonInfo>
 

@@ -54,13 +54,13 @@ export function configMapTrouble(scene: Scene, status: Status): Verdict | undefi
   const { configMap } = scene.observations
   const name = configMapName(scene.resource)
   if (configMap.known && configMap.value.immutable && configMap.value.document !== status.routing)
-    return verdict('stalled', 'ConfigMapImmutable', `ConfigMap ${name} is immutable: delete it, it is made again`)
+    return verdict('stalled', 'ConfigMapImmutable', `ConfigMap ${name} is immutable`)
   const { reverts } = status
   if (reverts === undefined || reverts.count < 2) return undefined
   return verdict(
     'stalled',
     'ConfigMapContested',
-    `${reverts.manager} keeps taking back the routing document in ConfigMap ${name}: leave the keys of Keyshift out of what it manages`,
+    `${reverts.manager} keeps taking back the routing document in ConfigMap ${name}`,
   )
 }
 

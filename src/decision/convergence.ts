@@ -60,10 +60,7 @@ export function assessConvergence(scene: Scene, status: Status, doc: RoutingDocu
   if (!missingWorkloads.known)
     return { converged: undefined, reason: 'WorkloadsUnknown', message: missingWorkloads.message, unaware }
   if (missingWorkloads.value.length > 0)
-    return no(
-      'WorkloadMissing',
-      `${some(missingWorkloads.value)} of spec.app.workloads does not exist: correct the name, create it, or take it out`,
-    )
+    return no('WorkloadMissing', `${some(missingWorkloads.value)} of spec.app.workloads does not exist`)
   const behind = membersBehind(scene, doc)
   if (behind.length > 0)
     return no(
@@ -83,10 +80,7 @@ export function assessConvergence(scene: Scene, status: Status, doc: RoutingDocu
       `${count(lapsed.length, 'pod')} whose client has let its lease lapse: ${some(lapsed.map(describe))}; see the logs of the pod`,
     )
   if (doc.phase === 'Legacy' && (status.templates ?? []).length === 0)
-    return no(
-      'NoMembers',
-      'no pod with the Keyshift client has been seen: release the application with the client and the routing ConfigMap mounted',
-    )
+    return no('NoMembers', 'no pod with the Keyshift client has been seen')
   return { converged: true, reason: 'Converged', message: `every pod runs epoch ${doc.epoch}`, unaware }
 }
 

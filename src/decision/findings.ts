@@ -25,10 +25,7 @@ export function objectionTo(result: WorkResult, allowEmpty: boolean): Objection 
     if (bad > 0) return { reason: 'VerifyFailed', message: cut(text, 1024) }
   }
   if (!allowEmpty && sawNothing(result))
-    return {
-      reason: 'NoLegacyKeys',
-      message: `${result.kind} met not one legacy key: was the data of Redis lost? Where it is meant to be empty, set keys.allowEmpty: true`,
-    }
+    return { reason: 'NoLegacyKeys', message: `${result.kind} met not one legacy key` }
   return undefined
 }
 

@@ -116,17 +116,16 @@ function heldReason({ reason }: WorkAccount): HeldReason {
 }
 
 function heldText({ resource }: Scene, kind: WorkKind, account: WorkAccount): string {
-  const again = 'then give the annotation keyshift.dev/retry a new value'
   const why = account.message ?? 'no reason given'
   const reason = heldReason(account)
-  if (reason === 'PreflightBlocked') return `preflight found what must be put right first: ${why}`
-  if (reason === 'NoLegacyKeys') return `${why}, ${again}`
+  if (reason === 'PreflightBlocked' || reason === 'NoLegacyKeys') return why
   if (reason === 'VerifyFailed') {
     const { name, namespace } = resource.metadata
     const command = `kubectl annotate jkm ${name} -n ${namespace} --overwrite ${ANNOTATIONS.repair}=${jobName(name, kind, account.attempt)}`
-    return `verify found differences; to make the target keys equal to legacy: ${command}; or put the keys right by hand, ${again}; found: ${why}`
+    // The list of keys may be cut, the command may not.
+    return `verify found differences; to make the target keys equal to legacy: ${command}; found: ${why}`
   }
-  return `${kind} failed ${account.failures} times: ${why}; find the cause in the logs of its Jobs, ${again}`
+  return `${kind} failed ${account.failures} times: ${why}`
 }
 
 function proofs({ scene, status, doc, due }: View): Verdict | undefined {
@@ -217,7 +216,7 @@ function idsFit({ scene, doc }: View): Verdict | undefined {
   return verdict(
     'stalled',
     'IllegalIds',
-    `clients have used ids that the target schema cannot hold, ${times(seen)}, such as "${example ?? ''}"${from}: give these jobs other ids; the step is taken when none was seen for ${scene.spec.keys.idWindow}`,
+    `clients have used ids that the target schema cannot hold, ${times(seen)}, such as "${example ?? ''}"${from}; the step is taken when none was seen for ${scene.spec.keys.idWindow}`,
   )
 }
 
@@ -238,15 +237,11 @@ function writersKnown({ scene, entersReadRouting }: View): Verdict | undefined {
   const { writers } = scene.redis
   if (!entersReadRouting || scene.spec.redis.observers.includes('*')) return undefined
   if (!writers.known)
-    return verdict(
-      'stalled',
-      'WritersUnknown',
-      `who else writes to Redis cannot be told: ${writers.message}; if nobody but the workloads listed writes jobs, add "*" to redis.observers`,
-    )
+    return verdict('stalled', 'WritersUnknown', `who else writes to Redis cannot be told: ${writers.message}`)
   if (writers.value.length === 0) return undefined
   return verdict(
     'stalled',
     'ForeignWriters',
-    `connections that may write jobs belong to no client of Keyshift: ${some(writers.value, 5)}; stop them, give them the client, or, if they write no jobs, name them in redis.observers`,
+    `connections that may write jobs belong to no client of Keyshift: ${some(writers.value, 5)}`,
   )
 }

@@ -12,7 +12,7 @@ export function lossIn(scene: Scene, status: Status, doc: RoutingDocument): stri
   const stood = status.fence !== undefined || status.convergedAt !== undefined || status.preflight !== undefined
   if (record !== undefined || fence !== undefined || !stood || doc.controlPrefix !== scene.controlPrefix)
     return undefined
-  return `the record and the fence of epoch ${doc.epoch} are gone from Redis, its data was lost or deleted: both are written again, and what was proven of the jobs is void; restore the jobs from a backup, or accept the loss`
+  return `the record and the fence of epoch ${doc.epoch} are gone from Redis, its data was lost or deleted: both are written again, and what was proven of the jobs is void`
 }
 
 /** Whether the fence stands below what was confirmed: whoever held it out may have written meanwhile. */

@@ -139,10 +139,9 @@ function holdOf(view: View, wanted: Exclude<Step, { kind: 'rest' }>, gap: Verdic
 
 function pausedText({ failed }: Status, state: RoutingState, wanted: Step): string {
   const at = `paused at ${stateText(state)}`
-  const goOn = 'set spec.paused to false to go on'
-  if (wanted.kind === 'rest' || wanted.kind === 'redocument') return `${at}: ${goOn}`
+  if (wanted.kind === 'rest' || wanted.kind === 'redocument') return at
   const why = failed === undefined ? '' : `: ${failed.message}`
-  return `${at}, ${stateText(wanted.state)} is next${why}: ${goOn}`
+  return `${at}, ${stateText(wanted.state)} is next${why}`
 }
 
 function stalledBy({ failed }: Status, state: RoutingState, gap: Verdict | undefined): Verdict | undefined {
@@ -154,7 +153,7 @@ const LATCHES = ['UnawarePod', 'RedisDataLost'] as const
 
 function latchedVerdict(failed: StatusFailed, state: RoutingState): Verdict {
   const reason = LATCHES.find((known) => known === failed.reason) ?? 'CheckFailed'
-  const text = `${failed.message}; failed in ${failed.phase}, held at ${stateText(state)}: put it right, then change targetPhase or canaryPercentage, or give the annotation keyshift.dev/retry a new value`
+  const text = `${failed.message}; failed in ${failed.phase}, held at ${stateText(state)}`
   return verdict('stalled', reason, text)
 }
 

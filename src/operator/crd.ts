@@ -69,7 +69,7 @@ export function compareCrd(crd: Crd): CrdState {
 export function outdatedMessage(missing: readonly string[]): string {
   const some = missing.slice(0, 5).join(', ')
   const more = missing.length > 5 ? ` and ${missing.length - 5} more` : ''
-  return `the installed CRD ${NAME} lacks ${some}${more}, which the API server drops: apply the crds/ of this version (helm upgrade does not)`
+  return `the installed CRD ${NAME} lacks ${some}${more}, which the API server drops`
 }
 
 function expectedPaths(): readonly string[] {

@@ -76,6 +76,6 @@ export class RedisSecrets {
 
   #need(name: string, key: string, value: string | undefined): string {
     if (value !== undefined) return value
-    throw new SecretMissing(`Secret ${name} in namespace ${this.#namespace} has no key "${key}": add it`)
+    throw new SecretMissing(`Secret ${name} in namespace ${this.#namespace} has no key "${key}"`)
   }
 }

@@ -61,8 +61,7 @@ export class SecretReader {
       }
     } catch (error) {
       this.#known.delete(`${namespace}/${name}`)
-      if (isNotFound(error))
-        throw new SecretMissing(`Secret ${name} does not exist in namespace ${namespace}: create it`)
+      if (isNotFound(error)) throw new SecretMissing(`Secret ${name} does not exist in namespace ${namespace}`)
       if (isForbidden(error))
         throw new SecretMissing(`the operator may not read Secret ${name} in namespace ${namespace}: check its Role`)
       throw error

@@ -106,8 +106,7 @@ export class Checks {
 
   async #token(namespace: string, name: string, key: string, fresh: boolean): Promise<string> {
     const value = (await this.#options.secrets.read(namespace, name, fresh)).get(key)
-    if (value === undefined)
-      throw new SecretMissing(`Secret ${name} in namespace ${namespace} has no key "${key}": add it`)
+    if (value === undefined) throw new SecretMissing(`Secret ${name} in namespace ${namespace} has no key "${key}"`)
     return value
   }
 }

@@ -23,6 +23,12 @@ function reasonsOf(decision: Decision): string[] {
   return [...(decision.status.conditions ?? []), ...decision.events].map(({ reason }) => reason)
 }
 
+/** Each four words in a row. */
+function runs(text: string): string[] {
+  const words = text.toLowerCase().match(/[\w./-]+/g) ?? []
+  return words.slice(3).map((_, i) => words.slice(i, i + 4).join(' '))
+}
+
 describe('every reason', () => {
   test.each(Object.keys(CASES) as (keyof typeof CASES)[])('%s is given where it applies', (reason) => {
     expect(reasonsOf(CASES[reason]())).toContain(reason)
@@ -47,6 +53,8 @@ describe('every reason', () => {
       expect(awaits).toMatch(/^[^\n]{20,1536}$/)
       expect(awaits.startsWith(`${ready.reason}: ${ready.message}`)).toBe(true)
       expect(awaits.endsWith(` ${action}`)).toBe(true)
+      // What to do is said once.
+      expect(runs(ready.message).filter((words) => runs(action).includes(words))).toEqual([])
       // kubectl describe sorts by name.
       expect(Object.keys(StatusSchema.shape).sort()[0]).toBe('awaits')
     },
@@ -142,8 +150,8 @@ describe('D11: ids that the target schema cannot hold', () => {
   })
 
   test('hold with the pod or the member where no more is known', () => {
-    expect(go({ illegalIds: seen }, { pods: { known: true, value: [] } }).status.awaits).toContain('from a:')
-    expect(go({ illegalIds: { ...seen, member: 'gone' } }).status.awaits).toContain('from gone:')
+    expect(go({ illegalIds: seen }, { pods: { known: true, value: [] } }).status.awaits).toContain('from a;')
+    expect(go({ illegalIds: { ...seen, member: 'gone' } }).status.awaits).toContain('from gone;')
     const bare = go({ illegalIds: { count: 1 } })
     expect(bare.status.awaits).toContain('such as ""')
   })

@@ -462,7 +462,7 @@ describe('a Redis that lost record and fence, whatever its lineage says', () => 
     const decision = run(reads, worldOf(reads, {}, gone), forward)
     expect(decision.status).toMatchObject({ epoch: 8, failed: { reason: 'RedisDataLost', destination: 'ReadRouting' } })
     expect(conditionText(decision, 'Stalled')).toBe('True RedisDataLost')
-    expect(condition(decision, 'Stalled').message).toMatch(/epoch 8 are gone from Redis.*restore.*keyshift\.dev\/retry/)
+    expect(decision.status.awaits).toMatch(/epoch 8 are gone from Redis.*Restore.*keyshift\.dev\/retry/)
     expect(eventReasons(decision)).toEqual(expect.arrayContaining(['RedisDataLost', 'EvidenceVoid', 'Adopted']))
     expect(decision.status.evidence?.verifiedTarget).toBeUndefined()
     expect(actionOf(decision, 'RaiseFence').epoch).toBe(7)
