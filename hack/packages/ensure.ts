@@ -9,7 +9,7 @@ const limitMs = 15 * 60_000
 
 /** Installs what is missing, and touches nothing when nothing is. */
 export async function ensurePackages(wanted: readonly Package[], log: Log): Promise<void> {
-  const missing = wanted.filter((item) => findProgram(item.program, item.folders) === undefined)
+  const missing = await missingOf(wanted)
   if (missing.length === 0) return
   const first = missing.map((item) => item.names[0] as string)
   if (findProgram('apt-get') === undefined)
@@ -28,11 +28,22 @@ export async function ensurePackages(wanted: readonly Package[], log: Log): Prom
       await withoutServiceStarts(() => aptGet(['install', '-y', '--no-install-recommends', ...names]))
     }),
   )
-  const still = missing.filter((item) => findProgram(item.program, item.folders) === undefined)
+  const still = await missingOf(missing)
   if (still.length > 0)
     throw new Error(
       `installed, yet not found: ${still.map((item) => `${item.program} (of ${item.names.join(' or ')})`).join(', ')}`,
     )
+}
+
+async function missingOf(wanted: readonly Package[]): Promise<Package[]> {
+  const there = await Promise.all(wanted.map(isThere))
+  return wanted.filter((_, i) => !there[i])
+}
+
+async function isThere({ program, folders, check }: Package): Promise<boolean> {
+  if (check === undefined) return findProgram(program, folders) !== undefined
+  const [command, ...args] = check
+  return (await tryRun(command, args).catch(() => undefined))?.code === 0
 }
 
 async function firstKnown(item: Package): Promise<string> {

@@ -1,3 +1,5 @@
+import { PYTHON } from '../local/python.ts'
+
 /** A Debian or Ubuntu package and how to see that it is not needed: any program of that name will do, from wherever. */
 export type Package = {
   /** The first that the distribution has is installed. */
@@ -5,6 +7,8 @@ export type Package = {
   program: string
   /** Folders besides PATH and sbin. */
   folders?: readonly string[]
+  /** In place of looking for the program: a command that ends with 0 where nothing is missing. */
+  check?: readonly [string, ...string[]]
 }
 
 const etcd: Package = { names: ['etcd-server', 'etcd'], program: 'etcd' }
@@ -13,9 +17,14 @@ const redisCli: Package = { names: ['redis-tools'], program: 'redis-cli' }
 const prometheus: Package = { names: ['prometheus'], program: 'prometheus' }
 const openssl: Package = { names: ['openssl'], program: 'openssl' }
 const setpriv: Package = { names: ['util-linux'], program: 'setpriv' }
+const redisPy: Package = {
+  names: ['python3-redis'],
+  program: `${PYTHON} with redis-py`,
+  check: [PYTHON, '-c', 'import redis.asyncio'],
+}
 
 /** What integration tests start on loopback, without root once it is installed. */
-export const integrationPackages: readonly Package[] = [etcd, redis, redisCli, prometheus, openssl, setpriv]
+export const integrationPackages: readonly Package[] = [etcd, redis, redisCli, prometheus, openssl, setpriv, redisPy]
 
 export const cniFolders = ['/usr/lib/cni', '/opt/cni/bin', '/usr/libexec/cni']
 
