@@ -39,7 +39,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
 
 try {
   console.error(`seed ${seed}`)
-  const { report, seconds } = await torture({
+  const { report, failure, seconds } = await torture({
     minutes,
     seed,
     sentinel,
@@ -50,7 +50,9 @@ try {
   if (values.json === true) console.log(JSON.stringify(report))
   else console.log(JSON.stringify(report, undefined, 2))
   console.error(`${Math.round(report.operations / seconds)} operations a second were checked`)
-  process.exitCode = Object.values(report.violations).every((count) => count === 0) ? 0 : 1
+  if (failure !== undefined) console.error(failure)
+  const nothing = Object.values(report.violations).every((count) => count === 0)
+  process.exitCode = nothing && failure === undefined ? 0 : 1
 } catch (error) {
   console.error(error instanceof Error ? (abort.signal.aborted ? error.message : error.stack) : String(error))
   process.exitCode = abort.signal.aborted ? 130 : 1

@@ -47,6 +47,8 @@ export interface OperatorOptions {
   readonly onStep: (from: RoutingDocument | undefined, to: RoutingDocument) => void
   /** What was proven of the data is void because of this. */
   readonly onVoid: (why: string) => void
+  /** Verify has found differences between the schemas. */
+  readonly onDifferences: (found: string) => void
 }
 
 /** Where the walk shall go. */
@@ -146,9 +148,12 @@ export class TortureOperator {
     if (this.#stopped) return
     const before = this.document
     const voided = this.#status?.evidence?.voided
+    const held = this.#status?.work?.['verify']?.since
     // As the API server would give it back.
     this.#status = StatusSchema.parse(JSON.parse(JSON.stringify(decision.status)))
     this.#past = [...this.#past, this.#status].slice(-KEPT)
+    const verify = this.#status.work?.['verify']
+    if (verify?.reason === 'VerifyFailed' && verify.since !== held) this.#options.onDifferences(verify.message ?? '')
     const why = this.#status.evidence?.voided
     if (why !== undefined && why !== voided) this.#options.onVoid(why)
     const now = this.document

@@ -39,6 +39,8 @@ export interface TortureResult {
   readonly report: TortureReport
   /** Violations in words, the first ones of each invariant. */
   readonly texts: readonly string[]
+  /** Something did not get on that must, or a client met what it must never meet. */
+  readonly failure: string | undefined
   readonly seconds: number
 }
 
@@ -59,16 +61,20 @@ const MOUNT_LAG_MS = 300
 /**
  * Rounds of work under faults and routing changes, each ended by a rest at which everything is judged; at last, with
  * nothing broken any more, a walk to the last phase and back to the first. Everything that it starts ends with it.
- * @throws Error where something does not get on that must
+ * @throws the reason of `signal`
  */
 export async function torture(options: TortureOptions): Promise<TortureResult> {
   const run = new Run(options)
+  let failure: string | undefined
   try {
     await run.all()
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    failure = error instanceof Error ? (error.stack ?? error.message) : String(error)
   } finally {
     await run.stop()
   }
-  return run.result()
+  return run.result(failure)
 }
 
 function monotonicMs(): number {
@@ -132,6 +138,7 @@ class Run {
           this.#tally.routingChanges += 1
           this.#wentBack ||= wentBack(from, to)
         },
+        onDifferences: (found) => this.#tally.violation('I4', `verify: ${found}`),
         // Only a job without its target, after everything was proven, lets a read find it there.
         onVoid: (why) => {
           if (/in legacy alone/.test(why)) this.#tally.violation('I4', `backfill was complete, and ${why}`)
@@ -153,13 +160,18 @@ class Run {
     await this.#world?.stop()
   }
 
-  result(): TortureResult {
+  result(failure: string | undefined): TortureResult {
     const { operations, unknown, undecided } = this.#histories
     const { kills, routingChanges, violations, texts } = this.#tally
     const { seed, minutes } = this.#options
     if (undecided > 0) this.#say(`${undecided} stretches of a job had too many orders to be judged`)
     const seconds = (performance.now() - this.#started) / 1000
-    return { report: { seed, minutes, operations, kills, routingChanges, unknown, violations }, texts, seconds }
+    return {
+      report: { seed, minutes, operations, kills, routingChanges, unknown, violations },
+      texts,
+      failure,
+      seconds,
+    }
   }
 
   /** See `Round.sleeper`. */

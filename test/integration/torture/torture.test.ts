@@ -9,9 +9,13 @@ const NOTHING = Object.fromEntries(INVARIANTS.map((name) => [name, 0]))
 test('a short torture over a walk to the last phase and back finds nothing', async () => {
   // Another schedule each time; the seed in the output runs it again.
   const seed = Math.floor(Math.random() * 1e6)
-  const { report, texts } = await torture({ minutes: 0.3, seed })
+  const { report, texts, failure } = await torture({ minutes: 0.3, seed })
   console.log(JSON.stringify(report))
-  expect({ texts, violations: report.violations }).toEqual({ texts: [], violations: NOTHING })
+  expect({ texts, failure, violations: report.violations }).toEqual({
+    texts: [],
+    failure: undefined,
+    violations: NOTHING,
+  })
   expect(report.operations).toBeGreaterThan(1000)
   expect(report.routingChanges).toBeGreaterThan(8)
 })

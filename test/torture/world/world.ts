@@ -54,19 +54,18 @@ export class World {
   static async start(options: WorldOptions): Promise<World> {
     const dir = mkdtempSync(join(tmpdir(), 'keyshift-torture-'))
     const server = await startHost(dir, options.sentinel)
-    const { slots: count, proxied } = options
     const slots: Slot[] = []
-    for (let slot = 0; slot < count; slot += 1)
-      slots.push(
-        await Slot.start({
-          ...options,
-          slot,
-          dir,
-          redis: server.url,
-          proxied: proxied.includes(slot) ? server.port : undefined,
-        }),
-      )
-    return new World(dir, server, slots, options)
+    const world = new World(dir, server, slots, options)
+    try {
+      for (let slot = 0; slot < options.slots; slot += 1) {
+        const proxied = options.proxied.includes(slot) ? server.port : undefined
+        slots.push(await Slot.start({ ...options, slot, dir, redis: server.url, proxied }))
+      }
+      return world
+    } catch (error) {
+      await world.stop()
+      throw error
+    }
   }
 
   async stop(): Promise<void> {
