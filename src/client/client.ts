@@ -46,7 +46,8 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
   readonly #context: Context
   readonly #memberId = randomUUID()
   readonly #log: NonNullable<ClientOptions['log']>
-  #problem: string | undefined
+  /** Each side tells when its own changes; none may wipe out that of the other. */
+  readonly #problems: { file?: string | undefined; adoption?: string | undefined } = {}
   #refused: string | undefined
   #closing: Promise<void> | undefined
 
@@ -76,7 +77,7 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
     this.#adoption = new Adoption({
       connection: this.#connection,
       follow: (doc) => this.#follow(doc),
-      onProblem: (problem) => this.#reportProblem(problem),
+      onProblem: (problem) => this.#reportProblem('adoption', problem),
     })
     this.#source =
       options.routingDir === undefined
@@ -86,7 +87,7 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
             pollMs: options.pollMs ?? 1000,
             refuse: (doc) => this.#refuse(doc, options, field),
             onDocument: (doc) => this.#adoption.offer(doc),
-            onProblem: (problem) => this.#reportProblem(problem),
+            onProblem: (problem) => this.#reportProblem('file', problem),
           })
     const engine = new Engine({
       connection: this.#connection,
@@ -163,6 +164,10 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
     return this.#closing
   }
 
+  get #problem(): string | undefined {
+    return this.#problems.file ?? this.#problems.adoption
+  }
+
   get #routing(): Routing {
     return this.#readiness.current ?? new Routing(this.#templates)
   }
@@ -221,9 +226,9 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
     return this.#refused
   }
 
-  #reportProblem(problem: string | undefined): void {
-    this.#problem = problem
-    this.#context.metrics.routingProblem(this.#routing.name, problem !== undefined)
+  #reportProblem(of: 'file' | 'adoption', problem: string | undefined): void {
+    this.#problems[of] = problem
+    this.#context.metrics.routingProblem(this.#routing.name, this.#problem !== undefined)
     if (problem !== undefined) this.#log('error', problem, { epoch: this.#routing.epoch })
   }
 

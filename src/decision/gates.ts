@@ -175,9 +175,9 @@ function running(scene: Scene, status: Status, kind: WorkKind, before: string, a
 /** A worker gives up by itself after two minutes without Redis: one that is silent for longer is frozen, or its node is, ms. */
 const STILL_MS = 300_000
 
-function standsStill({ observations, now, resource }: Scene, name: string): string | undefined {
+function standsStill({ observations, redis, resource }: Scene, name: string): string | undefined {
   const work = observations.work.find(({ jobName: of, state }) => of === name && state === 'running')
-  if (work?.movedAt === undefined || now - work.movedAt <= STILL_MS) return undefined
+  if (work?.movedAt === undefined || redis.now - work.movedAt <= STILL_MS) return undefined
   const pod = `kubectl delete pod -n ${resource.metadata.namespace} -l job-name=${name}`
   return `has made no progress since ${isoTime(work.movedAt)}: if its worker is frozen, ${pod}; the next one goes on from there`
 }

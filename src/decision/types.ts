@@ -50,6 +50,8 @@ export interface RecordObservation {
 }
 
 export interface RedisObservation {
+  /** By the clock of Redis, ms since 1970. */
+  readonly now: number
   readonly runId: string
   /** master_replid */
   readonly lineage: string

@@ -44,7 +44,8 @@ export async function openSecureSocket(
       socket: raw,
       host: to.host,
       ...(name === undefined ? {} : { servername: name }),
-      ...(ca === undefined ? {} : { ca }),
+      // Node takes an empty text for none given, and would trust its own.
+      ...(ca === undefined ? {} : { ca: typeof ca === 'string' ? Buffer.from(ca) : ca }),
       ...(cert === undefined ? {} : { cert }),
       ...(key === undefined ? {} : { key }),
     })

@@ -29,8 +29,9 @@ export async function observeRedis(
 ): Promise<RedisObservation> {
   const { templates } = keysOf(resource.spec)
   const snapshot = await readControl(connection, controlKeys(templates.controlPrefix), CALL)
-  const { runId, lineage, fence, record, members, backfilled, fallbackReads, illegalIds } = snapshot
+  const { now, runId, lineage, fence, record, members, backfilled, fallbackReads, illegalIds } = snapshot
   return {
+    now,
     runId,
     lineage,
     ...(fence === undefined ? {} : { fence }),

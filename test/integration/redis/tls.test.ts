@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:tls'
+import { createServer, getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals'
 import { startRedis, type LocalRedis } from '../../../hack/local/redis.ts'
 import { createAuthority, type Authority, type KeyPair } from '../../../hack/system/certs.ts'
@@ -129,6 +129,18 @@ describe('TLS', () => {
     const cause = await whyNot(connect(redis.port, tls()))
     expect(cause).toBeInstanceOf(TlsFailed)
     expect(cause.message).toMatch(message)
+  })
+
+  test('with a CA that is empty trusts nobody, also not whom Node trusts', async () => {
+    const ours = getCACertificates('default')
+    setDefaultCACertificates([...ours, pem(authority.pair.cert)])
+    try {
+      await connect(redis.port, {}).ready({ deadlineMs: 5000 })
+      const cause = await whyNot(connect(redis.port, { ca: '' }))
+      expect(cause.message).toMatch(/redis\.tls\.ca holds no certificate in PEM \(\w+\): put the CA there/)
+    } finally {
+      setDefaultCACertificates(ours)
+    }
   })
 
   test('tells nothing to a server that is not proven: the password least of all', async () => {

@@ -204,6 +204,7 @@ export class World {
         ? {
             known: true,
             value: {
+              now: this.now,
               runId: 'run-1',
               lineage: this.lineage,
               ...(this.fence === 0 ? {} : { fence: this.fence }),

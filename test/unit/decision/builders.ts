@@ -98,6 +98,7 @@ export function windows(start: number, outcomes: readonly Outcome[], length = 30
 
 export function redisOf(over: Loose<RedisObservation> = {}): RedisObservation {
   const whole = {
+    now: T0,
     runId: 'run-1',
     lineage: LINEAGE,
     members: [],

@@ -387,8 +387,9 @@ describe('an attempt', () => {
   })
 
   test('whose worker stands still says so, with what to do, unless it is suspended', () => {
+    // By the clock of Redis, which stands at T0, a minute behind that of the operator.
     const still = (ms: number, over: Partial<JobObservation> = {}) =>
-      go(dual({}), [job(name, over)], [working(name, { movedAt: T0 + MINUTE - ms })])
+      go(dual({}), [job(name, over)], [working(name, { movedAt: T0 - ms })])
     expect(conditionText(still(300_000), 'Ready')).toBe('False VerifyRunning')
     const frozen = still(300_001)
     expect(conditionText(frozen, 'Ready')).toBe('False JobPending')
