@@ -7,6 +7,7 @@ const USAGE = `npm run torture -- [options]
   --minutes N   how long, 0.3 to 600, default 1
   --seed S      a whole number; the same one gives the same schedule of operations and faults. Default: drawn
   --sentinel    three Sentinels over three servers, with failovers, in place of one server
+  --client CMD  program of the last of the three clients, with its arguments: see test/torture/client/wire.ts
   --sabotage R  break a rule of the protocol in every client, which must be noticed: ${Object.keys(SABOTAGES).join(' ')}
   --json        print the report as one line of JSON, and nothing else on stdout`
 
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     minutes: { type: 'string' },
     seed: { type: 'string' },
     sentinel: { type: 'boolean' },
+    client: { type: 'string' },
     sabotage: { type: 'string' },
     json: { type: 'boolean' },
     help: { type: 'boolean' },
@@ -44,6 +46,7 @@ try {
     seed,
     sentinel,
     sabotage,
+    client: values.client?.split(' '),
     signal: abort.signal,
     say: (text) => console.error(text),
   })

@@ -20,6 +20,8 @@ export interface TortureOptions {
   /** Sentinels over three servers, with failovers, in place of one server. */
   readonly sentinel?: boolean
   readonly signal?: AbortSignal
+  /** Program and arguments of the last of the clients, where it is another one. */
+  readonly client?: readonly string[] | undefined
   /** A rule that clients break. */
   readonly sabotage?: SabotageName | undefined
   readonly say?: (text: string) => void
@@ -106,7 +108,7 @@ class Run {
   }
 
   async all(): Promise<void> {
-    const { seed, minutes, sentinel = false, sabotage } = this.#options
+    const { seed, minutes, sentinel = false, sabotage, client } = this.#options
     const clockMs = Date.now() - monotonicMs()
     this.#world = await World.start({
       seed,
@@ -118,6 +120,7 @@ class Run {
       sentinel,
       now: () => monotonicMs() + clockMs,
       sabotage,
+      other: client,
       tally: this.#tally,
       onLine: (caller, line) => this.#hear(caller, line),
       onDead: (caller) => this.#histories.died(caller),

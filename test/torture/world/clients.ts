@@ -24,7 +24,7 @@ export interface SlotOptions {
   /** Port of the Redis to which this client goes through a proxy. */
   readonly proxied: number | undefined
   /** Program and arguments. Default: the TypeScript client. */
-  readonly command?: readonly string[]
+  readonly command?: readonly string[] | undefined
   readonly onLine: (caller: string, line: LogLine) => void
   /** The process has ended and all that it said was heard. */
   readonly onDead: (caller: string) => void

@@ -23,6 +23,8 @@ export interface WorldOptions {
   /** The clock of the histories. */
   readonly now: () => number
   readonly sabotage?: SabotageName | undefined
+  /** Program and arguments of the last client, where it is another one. */
+  readonly other?: readonly string[] | undefined
   readonly tally: Tally
   readonly onLine: (caller: string, line: LogLine) => void
   readonly onDead: (caller: string) => void
@@ -59,7 +61,8 @@ export class World {
     try {
       for (let slot = 0; slot < options.slots; slot += 1) {
         const proxied = options.proxied.includes(slot) ? server.port : undefined
-        slots.push(await Slot.start({ ...options, slot, dir, redis: server.url, proxied }))
+        const command = slot === options.slots - 1 ? options.other : undefined
+        slots.push(await Slot.start({ ...options, slot, dir, redis: server.url, proxied, command }))
       }
       return world
     } catch (error) {
