@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { Cluster } from '../hack/cluster/handle.ts'
-import { killContainer, killParts, startParts } from '../hack/cluster/parts.ts'
+import { killContainer, killParts, missingParts, startParts } from '../hack/cluster/parts.ts'
 import { run } from '../hack/system/run.ts'
 import { findProgram } from '../hack/system/run.ts'
 
@@ -10,6 +10,8 @@ export interface Wrecker {
   killContainer(containerId: string): void
   /** SIGKILL to the API server and etcd; then both start again on the data they left. */
   restartControlPlane(): Promise<void>
+  /** Starts those of the two that have ended, as the supervisor of a node would. */
+  superviseControlPlane(): void
 }
 
 export type Kubectl = (args: readonly string[], options?: { input?: string; limitMs?: number }) => Promise<string>
@@ -40,6 +42,8 @@ export interface Target {
   disconnect(): void
 }
 
+const CONTROL_PLANE = ['etcd', 'apiServer'] as const
+
 /** A local cluster: its Service addresses are routed on this machine. */
 export function localTarget(cluster: Cluster): Target {
   const { kubectl, helm } = cluster
@@ -55,9 +59,10 @@ export function localTarget(cluster: Cluster): Target {
         if (killContainer(containerId) === 0) throw new Error(`container ${containerId} has no process`)
       },
       async restartControlPlane() {
-        await killParts(cluster, ['apiServer', 'etcd'])
-        startParts(cluster, ['etcd', 'apiServer'])
+        await killParts(cluster, CONTROL_PLANE)
+        startParts(cluster, CONTROL_PLANE)
       },
+      superviseControlPlane: () => startParts(cluster, missingParts(cluster, CONTROL_PLANE)),
     },
     howToReach: [
       `export KUBECONFIG=${cluster.shell.KUBECONFIG} PATH=${cluster.shell.PATH}:$PATH`,

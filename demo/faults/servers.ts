@@ -69,6 +69,9 @@ export const prometheusServer = (world: World): Fault => ({
   },
 })
 
+/** Long enough for both to have begun. */
+const SUPERVISED_MS = 15_000
+
 export const controlPlane = (world: World): Fault => ({
   name: 'kill -9 the API server and etcd',
   limitMs: seconds(90),
@@ -76,7 +79,13 @@ export const controlPlane = (world: World): Fault => ({
     world.screen.line('  kill -9 of kube-apiserver and etcd')
     await world.wrecker.restartControlPlane()
     const since = Date.now()
+    let supervised = since
     return async () => {
+      // An API server that did not find etcd in time has ended again.
+      if (Date.now() - supervised > SUPERVISED_MS) {
+        world.wrecker.superviseControlPlane()
+        supervised = Date.now()
+      }
       await world.target.kubectl(['get', '--raw', '/readyz'])
       return (await isLed(world, '', since)) && (await world.watch.look()).every(isCurrent)
     }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { commandLine, identify, isAlive } from '../system/identity.ts'
+import { commandLine, identify, isAlive, type Identity } from '../system/identity.ts'
 import { sleep } from '../system/wait.ts'
 import { starter } from './boot.ts'
 import { componentNames, type ComponentName } from './components.ts'
@@ -23,11 +23,7 @@ export const isComponent = (name: string): name is ComponentName => (componentNa
 
 /** SIGKILL to these parts of a running cluster; resolves when they are gone. Their data stays. */
 export async function killParts(cluster: Cluster, names: readonly ComponentName[]): Promise<void> {
-  const programs = names.map((name) => PROGRAMS[name])
-  const mine = inNamespaceOf(keeperOf(cluster).pid).filter((pid) =>
-    programs.includes(basename(commandLine(pid)[0] ?? '')),
-  )
-  const identities = mine.map(identify).filter((identity) => identity !== undefined)
+  const identities = names.flatMap((name) => processesOf(cluster, name))
   if (identities.length < names.length)
     throw new Error(`of ${names.join(', ')} only ${identities.length} run in cluster '${cluster.name}'`)
   for (const { pid } of identities) process.kill(pid, 'SIGKILL')
@@ -35,6 +31,18 @@ export async function killParts(cluster: Cluster, names: readonly ComponentName[
     if (tries === 500) throw new Error(`${names.join(', ')} survive SIGKILL`)
     await sleep(10)
   }
+}
+
+/** Those of the parts that do not run. */
+export function missingParts(cluster: Cluster, names: readonly ComponentName[]): readonly ComponentName[] {
+  return names.filter((name) => processesOf(cluster, name).length === 0)
+}
+
+function processesOf(cluster: Cluster, name: ComponentName): readonly Identity[] {
+  return inNamespaceOf(keeperOf(cluster).pid)
+    .filter((pid) => basename(commandLine(pid)[0] ?? '') === PROGRAMS[name])
+    .map(identify)
+    .filter((identity) => identity !== undefined)
 }
 
 /** Starts parts again, as the first start did, on the data that they left. Does not wait until they answer. */

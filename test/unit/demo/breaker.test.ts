@@ -34,7 +34,7 @@ function world(ended?: Ended): World {
   }
   return {
     target: { kubectl, helm: kubectl, reach: refuse, howToReach: [], disconnect: () => {} },
-    wrecker: { killContainer: refuse, restartControlPlane: refuse },
+    wrecker: { killContainer: refuse, restartControlPlane: refuse, superviseControlPlane: refuse },
     places: PLACES,
     watch: new Watch([], { kubectl, namespace: PLACES.app, signal, onChange: () => {} }),
     screen: new Screen({ write: () => true }),
