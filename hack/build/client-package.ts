@@ -36,6 +36,24 @@ export function writeClientPackage(root: string, outDir: string = join(root, 'di
     `export const SCRIPTS = ${JSON.stringify(Object.fromEntries(used), null, 1)}\n`,
   )
   copyFileSync(join(root, 'LICENSE'), join(outDir, 'LICENSE'))
-  copyFileSync(join(root, 'docs/client.md'), join(outDir, 'README.md'))
-  copyFileSync(join(root, 'docs/redis-users.md'), join(outDir, 'redis-users.md'))
+  for (const [from, to] of Object.entries(PAGES))
+    writeFileSync(join(outDir, to), withLinks(readFileSync(join(root, 'docs', from), 'utf8')))
+}
+
+/** Pages of docs/ that the package carries, and what they are named there. */
+const PAGES: Readonly<Record<string, string>> = {
+  'client.md': 'README.md',
+  'client-api.md': 'API.md',
+  'redis-users.md': 'redis-users.md',
+}
+
+/** Links between its pages work in the package; a link to what it does not carry says where that is. */
+function withLinks(markdown: string): string {
+  return markdown.replace(
+    /\[([^\]]+)\]\((?!https?:|#)([^)#]+)(#[^)]*)?\)/g,
+    (_, text: string, file: string, part = '') => {
+      const page = PAGES[file]
+      return page === undefined ? `${text} (docs/${file} of Keyshift)` : `[${text}](${page}${part})`
+    },
+  )
 }

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { findProgram } from '../system/run.ts'
+import { clientApiPage } from './client-api.ts'
 import { crdYaml } from './crd.ts'
 import { reasonsPage } from './reasons.ts'
 import { redisUsersPage } from './redis-users.ts'
@@ -17,6 +18,7 @@ const stale: string[] = []
 const crd = crdYaml()
 take({
   'src/redis/scripts.generated.ts': scriptsModule(join(root, 'src/redis/lua')),
+  'docs/client-api.md': clientApiPage(root),
   'docs/reasons.md': reasonsPage(),
   'docs/redis-users.md': redisUsersPage(),
   'crds/keyshift.dev_jobkeymigrations.yaml': crd,

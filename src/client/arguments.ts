@@ -3,6 +3,23 @@ import type { Context } from './context.ts'
 import { InvalidArgument, WorkspaceMismatch } from './errors.ts'
 import type { CreateOptions, Expiry, JobValue, Encoding, MutateCommand } from './types.ts'
 
+/** What a parser of `options` refuses is a mistake of the caller. @throws InvalidArgument */
+export function asArgument<T>(parse: () => T): T {
+  try {
+    return parse()
+  } catch (error) {
+    throw error instanceof InvalidArgument ? error : new InvalidArgument((error as Error).message)
+  }
+}
+
+/** An option in ms, or its default. The upper bound is that of a Node timer. @throws InvalidArgument */
+export function millis(name: string, given: number | undefined, fallback: number, max = 2 ** 31 - 1): number {
+  const ms = given ?? fallback
+  if (!Number.isSafeInteger(ms) || ms < 1 || ms > max)
+    throw new InvalidArgument(`${name} must be a whole number of milliseconds from 1 to ${max}`)
+  return ms
+}
+
 /** Turns what a caller gives into script arguments. Each throws InvalidArgument before anything is sent. */
 export function creationExpiry(options: CreateOptions): ExpiryArg {
   const { ttlMs, expiresAt } = options

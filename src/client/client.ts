@@ -5,6 +5,7 @@ import type { RoutingDocument } from '../protocol/document.ts'
 import { parseTemplates, type KeyTemplates } from '../protocol/templates.ts'
 import { Connection } from '../redis/connection.ts'
 import { Adoption } from './adoption.ts'
+import { asArgument, millis } from './arguments.ts'
 import { connectionOptions } from './connection-options.ts'
 import type { Context } from './context.ts'
 import { Engine } from './engine.ts'
@@ -28,7 +29,7 @@ const DEPTH_MS = 5000
 /**
  * A job store and queue that follows the routing of a migration. It connects and registers at once; operations wait for
  * that within their deadlines. Without a routing file and without a fence in Redis it works on the legacy keys alone.
- * @throws TemplateError, InvalidArgument, Error for options that cannot be used
+ * @throws InvalidArgument for options that cannot be used
  */
 export function createKeyshiftClient<E extends Encoding>(options: ClientOptions<E>): KeyshiftClient<E> {
   return new Client(options)
@@ -55,12 +56,15 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
     if (options.encoding !== 'hash' && options.encoding !== 'json')
       throw new InvalidArgument('encoding must be hash or json')
     this.#encoding = options.encoding
-    this.#templates = parseTemplates(options.legacy, options.target)
+    this.#templates = asArgument(() => parseTemplates(options.legacy, options.target))
+    const deadlineMs = millis('deadlineMs', options.deadlineMs, 5000)
+    const operationTtlMs = millis('operationTtlMs', options.operationTtlMs, 600_000, 2 ** 52)
+    const pollMs = millis('pollMs', options.pollMs, 1000)
     this.#log = options.log ?? (() => undefined)
     const field = options.workspaceField ?? this.#templates.workspacePlaceholder
     const podUid = options.podUid ?? process.env['POD_UID'] ?? ''
     this.#connection = new Connection({
-      ...connectionOptions(options.redis),
+      ...asArgument(() => connectionOptions(options.redis)),
       name: CONNECTION_NAME.client(this.#memberId),
     })
     this.#readiness.follow(new Routing(this.#templates))
@@ -70,10 +74,6 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
       this.#log('warn', 'no metrics registry was given: the checks of a migration will find no metrics', {})
     if (options.routingDir !== undefined && podUid === '')
       this.#log('warn', 'POD_UID is not set: the operator cannot match this process to its pod', {})
-    const deadlineMs = options.deadlineMs ?? 5000
-    const operationTtlMs = options.operationTtlMs ?? 600_000
-    if (!Number.isSafeInteger(operationTtlMs) || operationTtlMs < 1)
-      throw new InvalidArgument('operationTtlMs must be a positive whole number of milliseconds')
     this.#adoption = new Adoption({
       connection: this.#connection,
       follow: (doc) => this.#follow(doc),
@@ -84,7 +84,7 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
         ? undefined
         : new RoutingSource({
             dir: options.routingDir,
-            pollMs: options.pollMs ?? 1000,
+            pollMs,
             refuse: (doc) => this.#refuse(doc, options, field),
             onDocument: (doc) => this.#adoption.offer(doc),
             onProblem: (problem) => this.#reportProblem('file', problem),

@@ -1,7 +1,8 @@
 import { KeyshiftError } from '../redis/errors.ts'
 
-/** An id that the templates cannot hold. Nothing was sent. Retrying does not help: choose another id. */
+/** An id that the templates cannot hold. Nothing was done: choose another id. */
 export class InvalidId extends KeyshiftError {
+  override readonly retry = 'never'
   readonly id: string
   constructor(what: 'job id' | 'workspace id' | 'operation id', id: string, why: string) {
     super('INVALID_ID', `${what} ${JSON.stringify(id)} ${why}`)
@@ -9,8 +10,9 @@ export class InvalidId extends KeyshiftError {
   }
 }
 
-/** An argument that no operation can have. Nothing was sent. */
+/** An option or argument that cannot be used; the message says what to give instead. Nothing was done. */
 export class InvalidArgument extends KeyshiftError {
+  override readonly retry = 'never'
   constructor(message: string) {
     super('INVALID_ARGUMENT', message)
   }
@@ -18,6 +20,7 @@ export class InvalidArgument extends KeyshiftError {
 
 /** A job of this id exists already (job ids are unique over all workspaces). Nothing was done. */
 export class JobExists extends KeyshiftError {
+  override readonly retry = 'decide'
   readonly jobId: string
   constructor(jobId: string) {
     super('JOB_EXISTS', `job ${JSON.stringify(jobId)} exists already`)
@@ -25,8 +28,9 @@ export class JobExists extends KeyshiftError {
   }
 }
 
-/** The stored value was not the expected one, for `update` of a text after all its tries. Nothing was done: read again, decide again. */
+/** The stored value was not the expected one, for `update` of a text after all its tries. Nothing was done. */
 export class Conflict extends KeyshiftError {
+  override readonly retry = 'decide'
   /** The field that differed, for hashes. */
   readonly field: string | undefined
   constructor(jobId: string, field?: string) {
@@ -40,6 +44,7 @@ export class Conflict extends KeyshiftError {
 
 /** The value names another workspace than the store's, or none that can be read. Nothing was done. */
 export class WorkspaceMismatch extends KeyshiftError {
+  override readonly retry = 'never'
   constructor(jobId: string, field: string) {
     super(
       'WORKSPACE_MISMATCH',
@@ -48,8 +53,9 @@ export class WorkspaceMismatch extends KeyshiftError {
   }
 }
 
-/** Redis holds something under a name that this operation needs, and it is not what belongs there. Nothing was done. */
+/** Redis holds something under a name that this operation needs, and it is not what belongs there. Nothing was done: look at the key. */
 export class Occupied extends KeyshiftError {
+  override readonly retry = 'never'
   constructor(message: string) {
     super('OCCUPIED', message)
   }
@@ -57,13 +63,15 @@ export class Occupied extends KeyshiftError {
 
 /** The operation id was used for another operation or job. Nothing was done. */
 export class OperationReused extends KeyshiftError {
+  override readonly retry = 'never'
   constructor(id: string) {
     super('OPERATION_REUSED', `operation id ${JSON.stringify(id)} was used for another operation: give each its own`)
   }
 }
 
-/** The lease on a queue entry ended and someone else may work on it. Nothing was done. */
+/** The lease on a queue entry ended and someone else may work on it. Nothing was done: drop the work. */
 export class LeaseLost extends KeyshiftError {
+  override readonly retry = 'never'
   constructor(jobId: string) {
     super('LEASE_LOST', `the lease on job ${JSON.stringify(jobId)} has ended: it goes, or went, back to its queue`)
   }

@@ -12,5 +12,6 @@ export {
   TlsFailed,
   UnknownOutcome,
   WrongPassword,
+  type Retry,
 } from '../redis/errors.ts'
 export type { Credentials, RedisConstructor, TlsOptions } from '../redis/connection.ts'

@@ -47,7 +47,7 @@ export class Readiness {
       const left = end - performance.now()
       if (this.#blocked?.reason === 'CLOSED' || left <= 0) {
         const { reason, message } = this.#blocked ?? { reason: 'CONNECTING', message: 'no routing yet' }
-        throw new NotReady(`${reason}: ${message}`)
+        throw new NotReady(`${reason}: ${message}`, { closed: reason === 'CLOSED' })
       }
       await new Promise<void>((resolve) => {
         const done = (): void => {

@@ -202,6 +202,7 @@ export class Connection {
         const why = this.#lastError?.message ?? 'connecting'
         throw new NotReady(`no connection to ${formatRedisAddress(this.#options.address)}: ${why}`, {
           cause: this.#lastError,
+          closed: this.#state === 'closed',
         })
       }
       await new Promise<void>((resolve) => {

@@ -1,6 +1,19 @@
-/** Base of every error that the Redis parts and the client throw on purpose. `code` is stable, the message is for people. */
-export class KeyshiftError extends Error {
+/**
+ * What the caller may do next.
+ * `safe`: nothing was done; the same call may be made again, after a pause.
+ * `remembered`: it may have been done; a read may be made again, a write only with the `operationId` it had.
+ * `decide`: nothing was done, because the job is not as the call supposed: read it, then decide again.
+ * `never`: nothing was done, and the same call gets the same error.
+ */
+export type Retry = 'safe' | 'remembered' | 'decide' | 'never'
+
+/**
+ * Base of every error that the client throws on purpose. `code` and `retry` are stable, the message is for people. An
+ * aborted call rejects with the reason of its signal instead.
+ */
+export abstract class KeyshiftError extends Error {
   readonly code: string
+  abstract readonly retry: Retry
   constructor(code: string, message: string, options?: { cause?: unknown }) {
     super(message, options)
     this.name = new.target.name
@@ -11,26 +24,33 @@ export class KeyshiftError extends Error {
 /**
  * The command may have been sent and its answer is not known: the socket was cut, the deadline passed, or the answer
  * could not be trusted. It took effect once or not at all. Do not repeat a write blindly: read first, or give every try
- * the same `operationId` (then the client has repeated it until the deadline already). Reads may be repeated.
+ * the same `operationId`. Reads, and writes that had one, the client has repeated until the deadline already.
  */
 export class UnknownOutcome extends KeyshiftError {
+  override readonly retry = 'remembered'
   constructor(message: string, options?: { cause?: unknown }) {
     super('UNKNOWN_OUTCOME', message, options)
   }
 }
 
-/** Nothing was sent: there is no usable connection (or no routing) yet. Safe to retry. `cause` says why not. */
+/**
+ * Nothing was sent within the deadline: there was no usable connection, or no routing; `cause` says why not. `retry` is
+ * `never` once the client was closed.
+ */
 export class NotReady extends KeyshiftError {
-  constructor(message: string, options?: { cause?: unknown }) {
+  override readonly retry: Retry
+  constructor(message: string, options?: { cause?: unknown; closed?: boolean }) {
     super('NOT_READY', message, options)
+    this.retry = options?.closed === true ? 'never' : 'safe'
   }
 }
 
 /**
  * The fence stands above the epoch of the caller, and no newer routing document was seen before the deadline. Nothing
- * was done. Safe to retry; if it stays, the ConfigMap does not reach this pod.
+ * was done. If it stays, the ConfigMap does not reach this pod.
  */
 export class StaleEpoch extends KeyshiftError {
+  override readonly retry = 'safe'
   readonly epoch: number
   readonly fence: number
   constructor(epoch: number, fence: number) {
@@ -41,21 +61,25 @@ export class StaleEpoch extends KeyshiftError {
 }
 
 /**
- * Redis refused the command before it changed anything. `redisCode` is its code: OOM, NOREPLICAS, MISCONF (retry later),
- * READONLY, LOADING, MASTERDOWN, BUSY, NOAUTH (retry: the connection finds the primary again), NOPERM (the ACL user lacks
- * the right that the message names: retrying does not help), MAXCLIENTS (ours: it takes no more connections), or another for
- * plain commands.
+ * Redis refused the command before it changed anything. `redisCode` is its code: OOM, NOREPLICAS, MISCONF (it may pass),
+ * READONLY, LOADING, MASTERDOWN, BUSY, NOAUTH (the client tried again until the deadline already), MAXCLIENTS (ours: it
+ * takes no more connections), NOPERM (the ACL user lacks the right that the message names), or another for plain
+ * commands. `retry` is `never` for the last two.
  */
 export class Refused extends KeyshiftError {
   readonly redisCode: string
+  override readonly retry: Retry
   constructor(redisCode: string, message: string, options?: { cause?: unknown }) {
     super('REFUSED', message, options)
     this.redisCode = redisCode
+    const passes = REFUSED_BEFORE_START.has(redisCode) || redisCode === 'MAXCLIENTS'
+    this.retry = passes && redisCode !== 'NOPERM' ? 'safe' : 'never'
   }
 }
 
 /** AUTH was refused. The connection asks its credentials provider again at each attempt, so a rotated Secret heals it. */
 export class WrongPassword extends KeyshiftError {
+  override readonly retry = 'safe'
   constructor(message: string, options?: { cause?: unknown }) {
     super('WRONG_PASSWORD', message, options)
   }
@@ -63,6 +87,7 @@ export class WrongPassword extends KeyshiftError {
 
 /** The server is a replica: it lags and cannot be fenced. Tried again with backoff; by Sentinel, after asking it again. */
 export class NotPrimary extends KeyshiftError {
+  override readonly retry = 'safe'
   readonly role: string
   constructor(server: string, role: string, advice = 'give the address of the primary (not a reader endpoint)') {
     super('NOT_PRIMARY', `${server} is a ${role}, not a primary: ${advice}`)
@@ -72,6 +97,7 @@ export class NotPrimary extends KeyshiftError {
 
 /** TLS could not be agreed on; the message says with whom, why, and what to do. CA and certificate are asked for again at each attempt. */
 export class TlsFailed extends KeyshiftError {
+  override readonly retry = 'safe'
   constructor(message: string, options?: { cause?: unknown }) {
     super('TLS_FAILED', message, options)
   }
@@ -79,6 +105,7 @@ export class TlsFailed extends KeyshiftError {
 
 /** The Sentinels do not say where the primary is, or what they name cannot be used; the message says what to do. Tried again with backoff. */
 export class SentinelFailed extends KeyshiftError {
+  override readonly retry = 'safe'
   constructor(message: string, options?: { cause?: unknown }) {
     super('SENTINEL_FAILED', message, options)
   }

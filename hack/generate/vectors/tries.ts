@@ -14,7 +14,7 @@ import type { Bench } from './bench.ts'
 import { documentNamed, INPUT } from './samples.ts'
 import { toWire, type Span, type Wire } from './wire.ts'
 
-/** What a caller asks of a client, by the names of docs/client.md. */
+/** What a caller asks of a client, by the names of docs/client-api.md. */
 export type Operation =
   | ({
       readonly name: 'create'

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals'
 import { requireProgram } from '../../../hack/local/programs.ts'
 import { CLIENT_PEERS, writeClientPackage } from '../../../hack/build/client-package.ts'
@@ -73,6 +73,24 @@ test('it is small, has nothing but its peers, and none of the operator or the wo
       imports.add(from.replace(/^node:.*/, 'node'))
   expect([...imports].sort()).toEqual(['ioredis', 'node', 'prom-client'])
   expect(readFileSync(join(installed, 'redis/scripts.generated.js'), 'utf8')).not.toMatch(/worker-|control-/)
+})
+
+test('its README leads to the API and to the rights, and every link of its pages works there', () => {
+  const pages = files(installed).filter((file) => file.endsWith('.md'))
+  expect(pages.map((file) => basename(file)).sort()).toEqual(['API.md', 'README.md', 'redis-users.md'])
+  const links = pages.flatMap((page) =>
+    [...readFileSync(page, 'utf8').matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)].map(([, file = '', part]) => ({
+      file: file === '' ? page : join(page, '..', file),
+      part,
+    })),
+  )
+  expect(links.length).toBeGreaterThan(4)
+  for (const { file, part } of links) {
+    const titles = [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, title = '']) =>
+      title.toLowerCase().replaceAll(' ', '-'),
+    )
+    if (part !== undefined) expect(titles).toContain(part)
+  }
 })
 
 const USE = `

@@ -13,6 +13,18 @@ describe('an error reply', () => {
     expect(fromReply(new Error(message), inScript)).toMatchObject({ name: 'Refused', redisCode: code })
   })
 
+  test.each([
+    ['OOM', 'safe'],
+    ['MISCONF', 'safe'],
+    ['LOADING', 'safe'],
+    ['MAXCLIENTS', 'safe'],
+    ['NOPERM', 'never'],
+    ['ERR', 'never'],
+    ['WRONGTYPE', 'never'],
+  ])('a refusal with %s may be tried again: %s', (code, retry) => {
+    expect(new Refused(code, '').retry).toBe(retry)
+  })
+
   test('a script that fails in the middle has an unknown outcome', () => {
     expect(fromReply(new Error('ERR user_script:12: attempt to index nil'), true)).toBeInstanceOf(UnknownOutcome)
   })
