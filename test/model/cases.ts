@@ -1,4 +1,5 @@
-import type { Phase, PhaseRules } from '../../src/protocol/phases.ts'
+import type { PlannedRules } from '../../src/protocol/planned.ts'
+import type { Rung } from './ladder.ts'
 import type { Rules, Scope } from './rules.ts'
 
 const ONE: Scope = { clients: 2, workspaces: 1, selected: false }
@@ -30,7 +31,23 @@ export const SCOPES: Readonly<Record<string, Scope>> = {
     rights: true,
     redocuments: true,
   },
+  'two workspaces, expiring jobs': { ...ONE, clients: 1, workspaces: 2, slow: true, expiry: true },
+  'compare-and-set, slow and lapsing': { ...ONE, compares: true, slow: true, lapses: true },
+  'compare-and-set of two workspaces, killed clients': { ...ONE, workspaces: 2, compares: true, restarts: true },
+  'joining pods': { ...ONE, slow: true, lapses: true, joins: true },
+  'a queue, two workspaces, lapsing clients': { ...ONE, workspaces: 2, queue: true, lapses: true },
+  'a queue, expiring jobs, killed clients': { ...ONE, queue: true, restarts: true, expiry: true },
+  'Redis fails over to a replica that lags': { ...ONE, clients: 1, failover: true, slow: true, lapses: true },
+  'Redis fails over under two workspaces': { ...ONE, clients: 1, workspaces: 2, failover: true },
+  'Redis fails over under two clients': { ...ONE, failover: true },
   'somebody deletes the fence': { ...ONE, clients: 1, slow: true, lapses: true, fenceLoss: 'late' },
+}
+
+/** Scopes that are asked whether every state leads on. */
+export const LIVENESS: Readonly<Record<string, Scope>> = {
+  'two clients, slow and lapsing': { ...ONE, slow: true, lapses: true },
+  'two workspaces, expiring jobs': { ...ONE, clients: 1, workspaces: 2, expiry: true, restarts: true },
+  'failover, joining pods and a queue': { ...ONE, clients: 2, failover: true, joins: true, queue: true },
 }
 
 /** Larger ones, for a change to the protocol: `node test/model/main.ts wide`. */
@@ -75,6 +92,12 @@ export const NEGATIVES: Readonly<Record<string, NegativeCase>> = {
     scope: { ...ONE, clients: 1, lapses: true },
     violates: /^I4/,
     ends: /client of an older epoch: create/,
+  },
+  'without the fence a walk back that waits for nobody leaves a client that reads target keys': {
+    off: ['fence'],
+    scope: ONE,
+    violates: /^I2: a read missed a job that is there/,
+    ends: /client of an older epoch: get/,
   },
   'with a fence that fails open an old client comes back when the fence is lost': {
     off: ['failClosed'],
@@ -172,6 +195,78 @@ export const NEGATIVES: Readonly<Record<string, NegativeCase>> = {
     violates: /^I5/,
     ends: /sends that (create|delete).* once more/,
   },
+  'where a read with fallback is two scripts what the backfill copies between them counts as a fallback read': {
+    off: ['oneRead'],
+    scope: { ...ONE, clients: 1, slow: true },
+    violates: /^A: a fallback read/,
+    ends: /second script of a read/,
+  },
+  'where a compare-and-set does not compare an update is lost': {
+    off: ['compares'],
+    scope: { ...ONE, compares: true },
+    violates: /^I2/,
+    ends: /compare-and-set in w1/,
+  },
+  'where a pod without the client voids nothing BackfillVerify is done over what it left': {
+    off: ['voidUnaware'],
+    scope: { ...ONE, clients: 1, unaware: 'noticed' },
+    violates: /^I[124]/,
+    ends: /.*/,
+  },
+  'where a failover voids nothing BackfillVerify is done over copies that were lost': {
+    off: ['voidLineage'],
+    scope: { ...ONE, clients: 1, failover: true },
+    violates: /^I4/,
+    ends: /fails over|publishes|takes in/,
+  },
+  'where no replica has acknowledged the fence a failover lets an old client in': {
+    off: ['ackedFence'],
+    scope: { ...ONE, clients: 1, lapses: true, failover: true, availability: false },
+    violates: /^I/,
+    ends: /.*/,
+  },
+  'without owner keys two workspaces make the same job id, of which legacy holds one': {
+    off: ['owner'],
+    scope: { ...ONE, clients: 1, workspaces: 2 },
+    violates: /^I3/,
+    ends: /create in w[12] -> OK/,
+  },
+  'where cleanup sets no owner key the next workspace takes the job id': {
+    off: ['ownerAtDelete'],
+    scope: { ...ONE, clients: 1, workspaces: 2 },
+    violates: /^I3/,
+    ends: /create in w[12] -> OK/,
+  },
+  'where reverse backfill leaves the owner key it outlives its job': {
+    off: ['ownerAtReverse'],
+    scope: { ...ONE, clients: 1, workspaces: 2 },
+    violates: /^I2: create was refused/,
+    ends: /create in w[12]/,
+  },
+  'where the walk back does not wait for reverse backfill a job is without legacy key': {
+    off: ['reverseFirst'],
+    scope: { ...ONE, clients: 1 },
+    violates: /^I5/,
+    ends: /publishes BackfillVerify/,
+  },
+  'where it waits in BackfillVerify its creates do not know the owner key': {
+    off: ['heldInNoFallback'],
+    scope: { ...ONE, clients: 1, workspaces: 2 },
+    violates: /^I3/,
+    ends: /create in w[12] -> OK/,
+  },
+  'where reverse backfill begins before the fence a job is made without legacy key after it': {
+    off: ['reverseBehindFence'],
+    scope: { ...ONE, lapses: true },
+    violates: /^I5/,
+    ends: /create in w1/,
+  },
+  'where queue entries of the old form are left when legacy keys go their jobs are lost': {
+    off: ['noOldEntries'],
+    scope: { ...ONE, clients: 1, queue: true },
+    violates: /^I2: a queue entry/,
+    ends: /dequeues/,
+  },
   'where rights are found missing half way a refused write stays': {
     off: ['checksFirst'],
     scope: { ...ONE, rights: true },
@@ -180,25 +275,21 @@ export const NEGATIVES: Readonly<Record<string, NegativeCase>> = {
   },
 }
 
-/** Rules that nothing in the phases of today leans on by itself; the model says so instead of guessing. */
+/** What I1-I5 do not lean on by itself in any state of the table; the model says so instead of guessing. */
 export const REDUNDANT: Readonly<Record<string, { readonly off: readonly (keyof Rules)[]; readonly scope: Scope }>> = {
-  'reads with fallback in two scripts: legacy is complete up to BackfillVerify': {
+  'reads with fallback in two scripts keep I1-I5: keys change sides only over epochs that the fence parts': {
     off: ['oneRead'],
-    scope: { ...ONE, selected: true, slow: true, expiry: true },
+    scope: { ...ONE, selected: true, slow: true, expiry: true, availability: false },
   },
   'no gate and no drain where every pod has the client: the fence alone keeps I1-I5': {
     off: ['gate', 'drain'],
     scope: { ...ONE, slow: true, lapses: true, availability: false },
   },
-  'no fence where no member ever lapses: gate and drain alone keep I1-I5': {
-    off: ['fence'],
-    scope: { ...ONE, slow: true },
-  },
 }
 
 export interface RowCase {
-  readonly phase: Phase
-  readonly change: Partial<PhaseRules>
+  readonly phase: Rung['phase']
+  readonly change: Partial<PlannedRules>
   readonly scope: Scope
   /** A counterexample that begins so, or: BackfillVerify is never done. */
   readonly violates: RegExp | 'never done'
@@ -236,6 +327,36 @@ export const ROWS: Readonly<Record<string, RowCase>> = {
     change: { existence: 'either', readTarget: 100 },
     scope: ONE,
     violates: /^I2/,
+  },
+  'NoFallback without legacy keys': {
+    phase: 'NoFallback',
+    change: { createLegacy: false },
+    scope: { ...ONE, clients: 1 },
+    violates: /^I/,
+  },
+  'NoFallback that reads legacy keys first': {
+    phase: 'NoFallback',
+    change: { readTarget: 0 },
+    scope: ONE,
+    violates: /^I2: a read missed a job that is there/,
+  },
+  'NoLegacyCreates where legacy keys alone are the job': {
+    phase: 'NoLegacyCreates',
+    change: { existence: 'legacy' },
+    scope: ONE,
+    violates: /^I/,
+  },
+  'NoLegacyCreates without target keys': {
+    phase: 'NoLegacyCreates',
+    change: { createTarget: 0 },
+    scope: ONE,
+    violates: /^I/,
+  },
+  'NoLegacyCreates that asks owner keys and sets none': {
+    phase: 'NoLegacyCreates',
+    change: { owner: 'checked' },
+    scope: { ...ONE, clients: 1, workspaces: 2 },
+    violates: /^I3/,
   },
   'ReadRouting without target keys': {
     phase: 'ReadRouting',

@@ -1,8 +1,6 @@
-import { stateText } from '../../src/decision/ladder.ts'
-import type { RoutingState } from '../../src/protocol/phases.ts'
 import type { TraceStep } from './explore.ts'
-import { rungs } from './ladder.ts'
-import { expiryOf, NOTHING, OLD, UNPUBLISHED, versionOf, workspaceOf, type State, type Value } from './state.ts'
+import { rungs, rungText, type Rung } from './ladder.ts'
+import { ENTRY, expiryOf, NOTHING, OLD, UNPUBLISHED, versionOf, workspaceOf, type State, type Value } from './state.ts'
 
 /** A way through the model as lines that a person reads: what happens, and what Redis holds after it. */
 export function describeTrace(message: string, trace: readonly TraceStep<State>[]): string {
@@ -19,7 +17,7 @@ export function describeTrace(message: string, trace: readonly TraceStep<State>[
   const at =
     last === undefined || last.came === UNPUBLISHED
       ? 'unmanaged'
-      : `${stateText(all[last.rungs[0]] as RoutingState)}, epoch ${epoch}, fence ${last.fenceLost || epoch - last.fence === 0 ? 'absent' : epoch - last.fence}`
+      : `${rungText(all[last.rungs[0]] as Rung)}, epoch ${epoch}, fence ${last.fenceLost || epoch - last.fence === 0 ? 'absent' : epoch - last.fence}`
   return [`${message}`, ...lines, `     (${at})`].join('\n')
 }
 
@@ -27,11 +25,13 @@ function nameEpoch(epoch: number, age: number): string {
   return age === OLD ? 'an older epoch' : `epoch ${epoch - age}`
 }
 
-function keysText({ legacy, targets, truth }: State): string {
+function keysText({ legacy, targets, truth, owner, entry }: State): string {
   const shown = [`legacy ${valueText(legacy)}`]
   targets.forEach((target, w) => {
     if (w === 0 || target !== NOTHING) shown.push(`target w${w + 1} ${valueText(target)}`)
   })
+  if (owner !== NOTHING) shown.push(`owner w${workspaceOf(owner) + 1}`)
+  if (entry !== ENTRY.none) shown.push(`queue ${entry === ENTRY.job ? 'j1' : `w${entry - ENTRY.pair + 1}:j1`}`)
   if (truth !== legacy) shown.push(`acknowledged ${valueText(truth)}`)
   return shown.join(', ')
 }

@@ -27,8 +27,8 @@ export interface Exploration<State> {
   readonly violation?: { readonly message: string; readonly trace: readonly TraceStep<State>[] }
   /** Whether a state that satisfies `goal` was reached. */
   reached(goal: (state: State) => boolean): boolean
-  /** A shortest way to a state from which no state that satisfies `goal` can be reached, or undefined. */
-  trapFor(goal: (state: State) => boolean): readonly TraceStep<State>[] | undefined
+  /** A shortest way to a state, of those that `among` takes, from which no state that satisfies `goal` can be reached. */
+  trapFor(goal: (state: State) => boolean, among?: (state: State) => boolean): readonly TraceStep<State>[] | undefined
 }
 
 /** Every state that can be reached, breadth first; ends at the first violation, by a shortest way. */
@@ -106,10 +106,10 @@ export function explore<State>(system: System<State>, limit = 4_000_000, keepEdg
       for (let i = 0; i < parents.length; i += 1) if (goal(seen.read(system, i))) return true
       return false
     },
-    trapFor(goal) {
+    trapFor(goal, among = () => true) {
       if (!keepEdges) throw new Error('explore with keepEdges to ask what stays reachable')
       const good = reaches(parents.length, from, to, (i) => goal(seen.read(system, i)))
-      const trap = good.indexOf(0)
+      const trap = good.findIndex((is, i) => is === 0 && among(seen.read(system, i)))
       return trap < 0 ? undefined : traceTo(trap)
     },
   }

@@ -1,14 +1,12 @@
 import type { Spec } from '../../src/api/schema.ts'
 import type { Status } from '../../src/api/status.ts'
-import { evidenceUnder } from '../../src/decision/evidence.ts'
-import { rungsOf } from '../../src/decision/ladder.ts'
+import { rungsOf, stateText } from '../../src/decision/ladder.ts'
 import type { Scene } from '../../src/decision/scene.ts'
 import { nextStep } from '../../src/decision/walk.ts'
-import { dueWork } from '../../src/decision/work.ts'
 import { isSelected } from '../../src/protocol/bucket.ts'
-import { makeDocument, type DocumentInput, type RoutingDocument } from '../../src/protocol/document.ts'
-import { PHASES, ROUTING_TABLE, type RoutingState } from '../../src/protocol/phases.ts'
-import { NEVER, OLD, WORK, type Age, type Proof } from './state.ts'
+import { makeDocument, type DocumentInput } from '../../src/protocol/document.ts'
+import { isPhase, PHASES, ROUTING_TABLE, type PhaseRules, type RoutingState } from '../../src/protocol/phases.ts'
+import { PLANNED_STATES, PLANNED_TABLE, type PlannedRules, type PlannedState } from '../../src/protocol/planned.ts'
 
 /** What one operation does under one routing state, for the one job of the model: read from the product's table. */
 export interface Route {
@@ -16,7 +14,12 @@ export interface Route {
   readonly fallback: boolean
   readonly createLegacy: boolean
   readonly createTarget: boolean
+  /** Left out: it knows no owner keys. */
+  readonly owner?: PlannedRules['owner']
 }
+
+/** A routing state of the whole table: the phases of today, then those that are planned. */
+export type Rung = RoutingState | (Omit<RoutingState, 'phase'> & { readonly phase: PlannedState })
 
 export const INPUT: DocumentInput = {
   name: 'ai-jobs',
@@ -33,9 +36,31 @@ const PHASES_SPEC: Spec['phases'] = {
   backfillVerify: { soak: '1h' },
 }
 
-/** Every routing state that the walk of the model can be in, lowest first. */
-export function rungs(): readonly RoutingState[] {
+/** Every routing state that the walk of the product can be in, lowest first. */
+export function productRungs(): readonly RoutingState[] {
   return PHASES.flatMap((phase) => rungsOf({ phases: PHASES_SPEC }, phase).map(({ state }) => state))
+}
+
+/** Every routing state of the model: those of the product, and the planned ones. */
+export function rungs(): readonly Rung[] {
+  const percent = (share: number | 'ramp'): number => (share === 'ramp' ? 100 : share)
+  const planned = PLANNED_STATES.map((phase) => {
+    const { createTarget, readTarget } = PLANNED_TABLE[phase]
+    return { phase, step: 0, createTarget: percent(createTarget), readTarget: percent(readTarget) }
+  })
+  return [...productRungs(), ...planned]
+}
+
+export function isOfProduct(state: Rung): state is RoutingState {
+  return isPhase(state.phase)
+}
+
+export function rulesOf({ phase }: Rung): PhaseRules & Partial<PlannedRules> {
+  return isPhase(phase) ? ROUTING_TABLE[phase] : PLANNED_TABLE[phase]
+}
+
+export function rungText(state: Rung): string {
+  return isOfProduct(state) ? stateText(state) : state.phase
 }
 
 /** An id that ramps at 50 % select, or one that they do not. */
@@ -43,8 +68,8 @@ export function jobId(selected: boolean): string {
   for (let i = 0; ; i += 1) if (isSelected(INPUT.name, `j${i}`, 50) === selected) return `j${i}`
 }
 
-export function routeOf(state: RoutingState, selected: boolean): Route {
-  const rules = ROUTING_TABLE[state.phase]
+export function routeOf(state: Rung, selected: boolean): Route {
+  const rules = rulesOf(state)
   const takes = (percent: number): boolean => isSelected(INPUT.name, jobId(selected), percent)
   const both = rules.existence === 'either'
   return {
@@ -53,6 +78,7 @@ export function routeOf(state: RoutingState, selected: boolean): Route {
     fallback: rules.fallback || !both,
     createLegacy: rules.createLegacy,
     createTarget: takes(state.createTarget),
+    ...(rules.owner === undefined ? {} : { owner: rules.owner }),
   }
 }
 
@@ -61,28 +87,49 @@ export interface WantedStep {
   readonly rung: number
 }
 
-/** Every step that the product's walk takes from here, over all that a spec may ask for. */
-export function stepsFrom(
-  all: readonly RoutingState[],
-  from: {
-    readonly at: number
-    readonly before: number | undefined
-    readonly aborted: boolean
-    readonly converged: boolean
-  },
-): readonly WantedStep[] {
+export interface From {
+  readonly at: number
+  /** The rung before, where a step forward led here that may be taken back. */
+  readonly before: number | undefined
+  readonly converged: boolean
+}
+
+/** Every step that the walk takes from here, over all that a spec may ask for. */
+export function stepsFrom(all: readonly Rung[], from: From): readonly WantedStep[] {
+  const phase = (all[from.at] as Rung).phase
+  const at = (name: Rung['phase']): number => all.findIndex((one) => one.phase === name)
+  const forward = { kind: 'forward', rung: from.at + 1 } as const
+  const back = (rung: number): WantedStep =>
+    from.before !== undefined && !from.converged ? { kind: 'abort', rung: from.before } : { kind: 'back', rung }
+  switch (phase) {
+    case 'BackfillVerify':
+      return [...productSteps(all, from), forward]
+    case 'NoFallback':
+      return [back(at('BackfillVerify')), forward]
+    case 'NoLegacyCreates':
+    case 'DeleteLegacy':
+      return [back(at('NoFallback')), forward]
+    case 'Completed':
+      // No way back: from here on the same job id may be given in two workspaces.
+      return []
+    default:
+      return productSteps(all, from)
+  }
+}
+
+function productSteps(all: readonly Rung[], from: From): readonly WantedStep[] {
+  const state = (rung: number): RoutingState => all[rung] as RoutingState
   const found = new Map<string, WantedStep>()
   for (const targetPhase of PHASES)
     for (const canaryPercentage of [50, 100])
       for (const lastCap of [undefined, { targetPhase, canaryPercentage }]) {
         const scene = { spec: { targetPhase, canaryPercentage, phases: PHASES_SPEC }, input: INPUT } as unknown as Scene
         const status: Status = {
-          ...(from.before === undefined ? {} : { previous: all[from.before] }),
-          ...(from.aborted ? { isAbort: true } : {}),
+          ...(from.before === undefined ? {} : { previous: state(from.before) }),
           ...(from.converged ? { convergedAt: '2026-01-01T00:00:00.000Z' } : {}),
           ...(lastCap === undefined ? {} : { lastCap }),
         }
-        const step = nextStep(scene, status, documentAt(all, from.at))
+        const step = nextStep(scene, status, makeDocument(INPUT, state(from.at), 9))
         if (step.kind === 'rest') continue
         const rung = all.findIndex((one) => same(one, step.state))
         if (rung < 0) throw new Error(`the walk leaves the rungs of the model: ${JSON.stringify(step.state)}`)
@@ -91,53 +138,6 @@ export function stepsFrom(
   return [...found.values()]
 }
 
-function documentAt(all: readonly RoutingState[], at: number): RoutingDocument {
-  return makeDocument(INPUT, all[at] as RoutingState, 9)
-}
-
-function same(a: RoutingState, b: RoutingState): boolean {
+function same(a: Rung, b: Rung): boolean {
   return a.phase === b.phase && a.createTarget === b.createTarget && a.readTarget === b.readTarget
-}
-
-const EPOCH = 9
-const LINEAGE = 'lineage'
-
-/** Age of the evidence's base under a state that is about to be published; NEVER: no evidence. */
-export function baseUnder(base: Age, state: RoutingState): Age {
-  const before = base === NEVER ? undefined : { lineage: LINEAGE, baseEpoch: EPOCH - 1 - base }
-  const after = evidenceUnder(before, state, EPOCH, LINEAGE)
-  return after === undefined ? NEVER : Math.min(OLD, EPOCH - after.baseEpoch)
-}
-
-/** The proof that the product's operator lets a worker look for now. */
-export function workDue(
-  state: RoutingState,
-  at: { readonly converged: boolean; readonly base: Age; readonly proofs: number; readonly fence: Age | undefined },
-): readonly Proof[] {
-  if (state.phase === 'Legacy') return []
-  const proof = { job: '', epoch: 1, at: '' }
-  const evidence =
-    at.base === NEVER
-      ? undefined
-      : {
-          lineage: LINEAGE,
-          baseEpoch: EPOCH - at.base,
-          ...Object.fromEntries(
-            Object.entries(WORK)
-              .filter(([, bit]) => (at.proofs & bit) !== 0)
-              .map(([name]) => [name, proof]),
-          ),
-        }
-  const scene = {
-    resource: { metadata: {} },
-    redis: { record: { epoch: EPOCH }, fence: at.fence === undefined ? undefined : EPOCH - at.fence },
-  } as unknown as Scene
-  const status = {
-    epoch: EPOCH,
-    ...(at.converged ? { convergedAt: '2026-01-01T00:00:00.000Z' } : {}),
-    ...(evidence === undefined ? {} : { evidence }),
-  } as Status
-  return dueWork({ scene, status, state, heading: 0, unaware: false }).map(({ kind, direction }) =>
-    kind === 'backfill' ? 'backfill' : direction === 'Both' ? 'verifiedBoth' : 'verifiedTarget',
-  )
 }

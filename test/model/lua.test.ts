@@ -4,7 +4,7 @@ import { legacyKey, parseTemplates, targetKey } from '../../src/protocol/templat
 import { Connection, parseRedisAddress } from '../../src/redis/connection.ts'
 import * as scripts from '../../src/redis/scripts.ts'
 import { startTestRedis, type TestRedis } from '../integration/redis/support/redis.ts'
-import { INPUT, routeOf, rungs, type Route } from './ladder.ts'
+import { INPUT, productRungs, routeOf, type Route } from './ladder.ts'
 import { ALL_RULES } from './rules.ts'
 import { OPERATIONS, run, type Answer, type Keys, type Operation } from './scripts.ts'
 import { expiryOf, FRESH, NOTHING, value, versionOf, workspaceOf, type Value } from './state.ts'
@@ -49,7 +49,7 @@ async function stored(): Promise<Keys> {
   const [legacy = NOTHING, ...targets] = await Promise.all(
     NAMES.map(async (name) => valueOf(await redis.raw.hgetall(name), await redis.raw.pexpiretime(name))),
   )
-  return { legacy, targets: targets as [Value, Value] }
+  return { legacy, targets: targets as [Value, Value], owner: NOTHING }
 }
 
 function valueOf(fields: Readonly<Record<string, string>>, expiry: number): Value {
@@ -59,7 +59,7 @@ function valueOf(fields: Readonly<Record<string, string>>, expiry: number): Valu
   return value(WORKSPACES.indexOf(fields['workspace_id'] as 'w1'), expiry === MOMENT ? 1 : 0, version)
 }
 
-async function call(operation: Operation, w: number, route: Route, expire: boolean): Promise<Answer> {
+async function call(operation: Operation, w: number, route: Route, expire: boolean, seen: number): Promise<Answer> {
   const workspaceId = WORKSPACES[w] as string
   const job: scripts.JobCall = {
     epoch: 2,
@@ -90,6 +90,10 @@ async function call(operation: Operation, w: number, route: Route, expire: boole
       return {
         ok: (await scripts.updateJob(connection, job, { expect: [], set: ['updated', '1'] }, CALL)).status === 'OK',
       }
+    case 'compare': {
+      const change = { expect: [['version', String(seen)]], set: ['updated', '1'] } as const
+      return { ok: (await scripts.updateJob(connection, job, change, CALL)).status === 'OK' }
+    }
     case 'delete':
       return { ok: (await scripts.deleteJob(connection, job, CALL)).status === 'OK' }
     case 'expire': {
@@ -107,11 +111,13 @@ function setsExpiry(before: Keys, after: Keys): boolean {
   })
 }
 
+/** Version that a compare-and-set has read: some of the stored ones. */
+const SEEN = 0
 const LEGACIES = [NOTHING, value(0, 0, 0), value(0, 1, 0), value(1, 0, 0)]
 const TARGETS_1 = [NOTHING, value(0, 0, 0), value(0, 1, 0), value(0, 0, 1)]
 const TARGETS_2 = [NOTHING, value(1, 0, 0)]
 const ROUTES = new Map<string, Route>()
-for (const state of rungs())
+for (const state of productRungs())
   for (const selected of [true, false]) {
     const route = routeOf(state, selected)
     ROUTES.set(`${route.order}${route.createTarget ? ', new jobs on both' : ''}`, route)
@@ -124,11 +130,11 @@ describe('the scripts of the model are the scripts in Lua', () => {
       for (const first of TARGETS_1)
         for (const second of TARGETS_2)
           for (const w of [0, 1]) {
-            const before: Keys = { legacy, targets: [first, second] }
-            const after: Keys = { legacy, targets: [first, second] }
-            const answer = run(operation, after, w, route, ALL_RULES)
+            const before: Keys = { legacy, targets: [first, second], owner: NOTHING }
+            const after: Keys = { legacy, targets: [first, second], owner: NOTHING }
+            const answer = run(operation, after, w, route, ALL_RULES, SEEN)
             await store(before)
-            const real = await call(operation, w, route, setsExpiry(before, after))
+            const real = await call(operation, w, route, setsExpiry(before, after), SEEN)
             expect({ before, w, answer: real, after: await stored() }).toEqual({ before, w, answer, after })
           }
   })

@@ -7,7 +7,9 @@ import { ALL_RULES, without } from './rules.ts'
 import { exploreProtocol, withRow } from './support.ts'
 
 const words = process.argv.slice(2).join(' ')
-const scopes = words === 'wide' ? WIDE_SCOPES : words === 'scopes' ? SCOPES : {}
+const [first, ...rest] = process.argv.slice(2)
+const named = Object.entries(first === 'wide' ? WIDE_SCOPES : first === 'scopes' ? SCOPES : {})
+const scopes = Object.fromEntries(named.filter(([name]) => name.includes(rest.join(' '))))
 for (const [name, scope] of Object.entries(scopes)) {
   const started = Date.now()
   const { result, counterexample } = exploreProtocol(scope)
@@ -19,7 +21,7 @@ for (const [name, scope] of Object.entries(scopes)) {
     process.exitCode = 1
   }
 }
-if (words !== 'wide' && words !== 'scopes') {
+if (first !== 'wide' && first !== 'scopes') {
   const show = (name: string, counterexample: () => string): void => {
     if (name.includes(words)) console.log(`\n# ${name}\n${counterexample()}`)
   }

@@ -1,10 +1,8 @@
-import { neededProofs } from '../../src/decision/evidence.ts'
-import { stateText } from '../../src/decision/ladder.ts'
-import type { RoutingState } from '../../src/protocol/phases.ts'
-import { WORK_PHASES, type WorkKind } from '../../src/protocol/work.ts'
-import { baseUnder, stepsFrom, workDue, type WantedStep } from './ladder.ts'
+import { allowsWork, evidenceAfter, PROVEN_BACK, proofsNeeded, workDue, type Work } from './evidence.ts'
+import { isOfProduct, rungText, stepsFrom, type Rung, type WantedStep } from './ladder.ts'
 import type { Rules, Scope } from './rules.ts'
 import {
+  ENTRY,
   FORWARD,
   NEVER,
   OLD,
@@ -17,26 +15,33 @@ import {
   type State,
 } from './state.ts'
 
+/** The replica holds what the primary holds. */
+export function caughtUp(s: State): State {
+  const { legacy, targets, owner, truth, fence, record } = s
+  return { ...s, replica: { legacy, targets, owner, truth, fence, record } }
+}
+
 export type Emit = (label: string, state: State, broken?: string) => void
 
 const older = (age: Age): Age => (age >= OLD ? age : age + 1)
 
 const PROOFS = Object.entries(WORK)
+const VOID = { proofs: 0, looked: 0 }
 
 /** The operator: the product's walk, gates and evidence over the states of the model. */
 export class Operator {
-  readonly #rungs: readonly RoutingState[]
+  readonly #rungs: readonly Rung[]
   readonly #rules: Rules
   readonly #scope: Scope
   readonly #steps = new Map<number, readonly WantedStep[]>()
   readonly #due = new Map<number, readonly Proof[]>()
   readonly #needed: readonly number[]
 
-  constructor(rungs: readonly RoutingState[], rules: Rules, scope: Scope) {
+  constructor(rungs: readonly Rung[], rules: Rules, scope: Scope) {
     this.#rungs = rungs
     this.#rules = rules
     this.#scope = scope
-    this.#needed = rungs.map((state) => neededProofs(state).reduce((bits, name) => bits | WORK[name], 0))
+    this.#needed = rungs.map((state) => proofsNeeded(state).reduce((bits, name) => bits | WORK[name], 0))
   }
 
   next(s: State, emit: Emit): void {
@@ -44,8 +49,10 @@ export class Operator {
       emit('operator publishes epoch 1, Legacy', this.#publish(s, 0, STEPPED))
       return
     }
-    if (s.record > 0) emit('operator writes record and ConfigMap', { ...s, record: 0 })
-    if (s.fenceLost) emit('operator asserts the fence again', { ...s, fenceLost: false, proofs: 0, looked: 0 })
+    if (s.record > 0) emit('operator writes record and ConfigMap', { ...s, record: 0, config: 0 })
+    if (s.failedOver)
+      emit('operator sees that Redis has failed over, evidence is void', { ...s, ...VOID, failedOver: false })
+    if (s.fenceLost) emit('operator asserts the fence again', { ...s, fenceLost: false, ...VOID })
     if (!s.converged && s.record === 0 && this.#converged(s))
       emit('operator sees every member on the routing in force', { ...s, converged: true })
     for (const step of this.#wanted(s)) this.#take(s, step, emit)
@@ -56,74 +63,107 @@ export class Operator {
   /** What a worker may be looking for now, in the phase that the record names. */
   due(s: State): readonly Proof[] {
     if (s.record !== 0 || s.unaware || s.came === UNPUBLISHED) return []
-    const key =
-      s.rungs[0] | ((s.converged ? 1 : 0) << 3) | (s.base << 4) | (s.proofs << 7) | ((s.fenceLost ? 7 : s.fence) << 10)
+    const { converged, base, back, proofs } = s
+    const fence = s.fenceLost ? 7 : s.fence
+    const key = s.rungs[0] | ((converged ? 1 : 0) << 4) | (base << 5) | (back << 8) | (proofs << 11) | (fence << 17)
     let due = this.#due.get(key)
     if (due === undefined) {
-      const { converged, base, proofs } = s
-      due = workDue(this.#rungs[s.rungs[0]] as RoutingState, {
-        converged,
-        base,
-        proofs,
-        fence: s.fenceLost ? undefined : s.fence,
-      })
+      const known = { converged, base, back, proofs, fence: s.fenceLost ? undefined : fence }
+      due = workDue(this.state(s), known, this.#rules)
       this.#due.set(key, due)
     }
     return due
   }
 
   /** What a worker's script asks the record in Redis: does its phase allow this, and is it above the fence? */
-  allows(s: State, kind: WorkKind): boolean {
+  allows(s: State, kind: Work): boolean {
     if (s.came === UNPUBLISHED || s.fenceLost || s.record > s.fence) return false
-    return WORK_PHASES[kind].includes((this.#rungs[s.rungs[s.record as 0 | 1 | 2]] as RoutingState).phase)
+    const state = this.#rungs[s.rungs[s.record as 0 | 1 | 2]] as Rung
+    return allowsWork(kind, state) || (kind === 'reverseBackfill' && this.#mayReverse(state))
   }
 
   /** `BackfillVerify` reports done: what the product needs proven there is proven. */
   isDone(s: State): boolean {
     const needed = this.#needed[s.rungs[0]] as number
-    return this.phase(s) === 'BackfillVerify' && (s.proofs & needed) === needed
+    return this.phase(s) === 'BackfillVerify' && (s.proofs & needed) === needed && !s.failedOver
   }
 
-  phase(s: State): RoutingState['phase'] {
-    return (this.#rungs[s.rungs[0]] as RoutingState).phase
+  /** Every job must have its legacy key: from here the walk back is routing alone. */
+  mustBeWhole(s: State): boolean {
+    const state = this.state(s)
+    return this.isWhole(s) || (isOfProduct(state) && !this.#mayReverse(state))
+  }
+
+  /** Every job has a legacy key, as far as the operator knows. */
+  isWhole(s: State): boolean {
+    return s.back === NEVER || ((s.proofs & PROVEN_BACK) === PROVEN_BACK && !s.failedOver)
+  }
+
+  state(s: State): Rung {
+    return this.#rungs[s.rungs[0]] as Rung
+  }
+
+  phase(s: State): Rung['phase'] {
+    return this.state(s).phase
+  }
+
+  // The rule off that holds the walk back in NoFallback: the work goes on in BackfillVerify.
+  #mayReverse({ phase }: Rung): boolean {
+    return !this.#rules.heldInNoFallback && phase === 'BackfillVerify'
   }
 
   #wanted(s: State): readonly WantedStep[] {
-    const key = s.rungs[0] | (s.rungs[1] << 3) | (s.came << 6) | ((s.converged ? 1 : 0) << 8)
+    const key = s.rungs[0] | (s.rungs[1] << 4) | (s.came << 8) | ((s.converged ? 1 : 0) << 10)
     let steps = this.#steps.get(key)
     if (steps === undefined) {
       const before = s.came === FORWARD ? s.rungs[1] : undefined
-      steps = stepsFrom(this.#rungs, { at: s.rungs[0], before, aborted: false, converged: s.converged })
+      steps = stepsFrom(this.#rungs, { at: s.rungs[0], before, converged: s.converged })
       this.#steps.set(key, steps)
     }
     return steps
   }
 
   #take(s: State, { kind, rung }: WantedStep, emit: Emit): void {
-    const text = stateText(this.#rungs[rung] as RoutingState)
+    const state = this.#rungs[rung] as Rung
+    const text = rungText(state)
     if (kind === 'abort') {
       emit(`operator publishes ${text} without waiting (abort)`, this.#publish(s, rung, STEPPED))
       return
     }
-    if (s.record !== 0) return
+    if (s.record !== 0 || s.failedOver) return
     if (kind === 'forward' && !this.#mayGoForward(s)) return
     if (s.fence > 0) {
       const cut =
         kind === 'forward' && this.#scope.availability !== false && s.clients.some((client) => this.#isCut(s, client))
       emit(
         'operator raises the fence to the epoch in force',
-        { ...s, fence: 0 },
+        this.#acked({ ...s, fence: 0 }),
         cut ? 'A: a forward step shuts out an operation of a live member' : undefined,
       )
       return
     }
-    if (s.fenceLost) return
-    emit(`operator publishes ${text} (${kind})`, this.#publish(s, rung, kind === 'forward' ? FORWARD : STEPPED))
+    if (s.fenceLost || (kind === 'back' && !this.#mayGoBack(s, state))) return
+    emit(
+      `operator publishes ${text} (${kind})`,
+      this.#publish(this.#acked(s), rung, kind === 'forward' ? FORWARD : STEPPED),
+    )
   }
 
   #mayGoForward(s: State): boolean {
     const needed = (this.#needed[s.rungs[0]] as number) & (this.#rules.verifyFirst ? ~0 : ~WORK.verifiedTarget)
+    if (this.phase(s) === 'NoFallback' && this.#rules.noOldEntries && s.entry === ENTRY.job) return false
     return (s.proofs & needed) === needed && (!this.#rules.gate || (s.converged && this.#converged(s)))
+  }
+
+  // Walks back over states where every job has a legacy key wait for those keys.
+  #mayGoBack(s: State, to: Rung): boolean {
+    if (!this.#rules.reverseFirst || this.isWhole(s)) return true
+    return to.phase === 'NoFallback' || this.#mayReverse(to)
+  }
+
+  // The fence is read back, acknowledged by every replica: so has each write before it been.
+  #acked(s: State): State {
+    return this.#scope.failover === true && this.#rules.ackedFence ? caughtUp(s) : s
   }
 
   // assessConvergence: no pod without the client, no live member behind; in Legacy no lapsed one either.
@@ -132,9 +172,11 @@ export class Operator {
     return (
       !s.unaware &&
       s.clients.every((client) =>
-        client.alive
-          ? client.age === 0 && (!this.#rules.drain || client.orphan || client.opAge === 0 || client.opAge === NEVER)
-          : this.phase(s) !== 'Legacy',
+        client.joining
+          ? false
+          : client.alive
+            ? client.age === 0 && (!this.#rules.drain || client.orphan || client.opAge === 0 || client.opAge === NEVER)
+            : this.phase(s) !== 'Legacy',
       )
     )
   }
@@ -146,22 +188,19 @@ export class Operator {
   }
 
   #publish(s: State, rung: number, came: number): State {
-    const state = this.#rungs[rung] as RoutingState
-    const kept = this.#rules.baseEpoch || state.createTarget === 100
-    const base = kept ? baseUnder(s.base, state) : older(s.base)
-    const allowed =
-      (WORK_PHASES.backfill.includes(state.phase) ? WORK.backfill : 0) |
-      (WORK_PHASES.verify.includes(state.phase) ? WORK.verifiedTarget | WORK.verifiedBoth : 0)
+    const evidence = evidenceAfter(s, this.#rungs[rung] as Rung, !this.#rules.baseEpoch)
+    const { replica } = s
+    const next = (age: Age): Age => (age < 2 ? age + 1 : 2)
     return {
       ...s,
       rungs: [rung, s.rungs[0], s.rungs[1]],
       came,
       converged: false,
       fence: older(s.fence),
-      record: s.record < 2 ? s.record + 1 : 2,
-      base,
-      proofs: base === NEVER ? 0 : s.proofs,
-      looked: base === NEVER ? 0 : s.looked & allowed,
+      record: next(s.record),
+      config: next(s.config),
+      ...evidence,
+      replica: { ...replica, fence: older(replica.fence), record: next(replica.record) },
       clients: s.clients.map((client) => ({ ...client, age: older(client.age), opAge: older(client.opAge) })),
     }
   }

@@ -1,7 +1,7 @@
 import { describe, expect, jest, test } from '@jest/globals'
-import { SCOPES } from './cases.ts'
+import { LIVENESS, SCOPES } from './cases.ts'
 import { exploreProtocol } from './support.ts'
-import { NOTHING, UNPUBLISHED } from './state.ts'
+import { LOST, NEVER, NOTHING, UNPUBLISHED, type State } from './state.ts'
 
 jest.setTimeout(300_000)
 
@@ -17,23 +17,34 @@ describe('I1-I5 and A hold in every state that can be reached', () => {
       ),
     ).toBe(true)
     expect(result.reached((s) => protocol.operator.phase(s) === 'Legacy' && s.targets[0] !== NOTHING)).toBe(true)
+    // To the end, and back from where jobs had target keys alone.
+    expect(result.reached((s) => protocol.operator.phase(s) === 'Completed' && s.targets[0] !== NOTHING)).toBe(true)
+    expect(
+      result.reached((s) => protocol.operator.phase(s) === 'NoFallback' && s.back < LOST && s.back !== NEVER),
+    ).toBe(true)
   })
 })
 
-describe('no state is a dead end', () => {
-  const scope = { clients: 2, workspaces: 1, selected: false, slow: true, lapses: true } as const
+describe.each(Object.entries(LIVENESS))('no state is a dead end: %s', (_, scope) => {
   const { counterexample, protocol, result } = exploreProtocol(scope, undefined, true)
+  const { operator } = protocol
+  const mayGoBack = (s: State): boolean => operator.phase(s) !== 'Completed'
 
-  test('the walk ends in BackfillVerify done from every state', () => {
+  test('the walk ends in Completed, followed by every member, from every state', () => {
     expect(counterexample).toBe('')
-    expect(result.trapFor((s) => protocol.operator.isDone(s))).toBeUndefined()
+    expect(result.trapFor((s) => operator.phase(s) === 'Completed' && s.converged)).toBeUndefined()
   })
 
-  test('the walk ends in Legacy, followed by every member, from every state', () => {
-    const back = result.trapFor(
-      (s) => s.came !== UNPUBLISHED && protocol.operator.phase(s) === 'Legacy' && s.converged && s.fence === 0,
-    )
-    expect(back).toBeUndefined()
+  test('the walk ends in BackfillVerify done from every state that has a way back', () => {
+    expect(result.trapFor((s) => operator.isDone(s), mayGoBack)).toBeUndefined()
+  })
+
+  test('the walk ends in Legacy, followed by every member, from every state that has a way back', () => {
+    const isBack = (s: State): boolean =>
+      s.came !== UNPUBLISHED && operator.phase(s) === 'Legacy' && s.converged && s.fence === 0
+    expect(result.trapFor(isBack, mayGoBack)).toBeUndefined()
+    // From Completed there is none.
+    expect(operator.phase(result.trapFor(isBack)?.at(-1)?.state as State)).toBe('Completed')
   })
 
   test('a state that nothing leads out of is found', () => {

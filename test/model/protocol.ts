@@ -1,10 +1,13 @@
 import type { System } from './explore.ts'
-import { routeOf, rungs, type Route } from './ladder.ts'
-import { Operator, type Emit } from './operator.ts'
+import { phaseIndex } from '../../src/protocol/phases.ts'
+import { WORK_OF } from './evidence.ts'
+import { isOfProduct, routeOf, rungs, type Route } from './ladder.ts'
+import { caughtUp, Operator, type Emit } from './operator.ts'
 import { ALL_RULES, type Rules, type Scope } from './rules.ts'
-import { meaning, OPERATIONS, run, type Answer, type Keys, type Operation } from './scripts.ts'
+import { meaning, OPERATIONS, resolve, run, type Answer, type Keys, type Operation } from './scripts.ts'
 import {
   codec,
+  ENTRY,
   expiryOf,
   FRESH,
   HALF,
@@ -14,16 +17,19 @@ import {
   UNPUBLISHED,
   updated,
   value,
+  versionOf,
   WORK,
   withExpiry,
   workspaceOf,
   type Age,
   type Client,
+  type Proof,
   type State,
 } from './state.ts'
 
-const IDLE = { opAge: NEVER, opRung: 0, orphan: false, half: HALF.no, halfOf: 0, missed: false } as const
+const IDLE = { opAge: NEVER, opRung: 0, orphan: false, half: HALF.no, halfOf: 0, missed: false, seen: 0 } as const
 const WORKSPACES = ['w1', 'w2']
+const COUNTED = 'A: a fallback read is counted although the job has its target key'
 
 /** The whole protocol as a transition system: operator, clients, workers, Redis, and what can happen to them. */
 export class Protocol implements System<State> {
@@ -36,10 +42,16 @@ export class Protocol implements System<State> {
   readonly #scope: Scope
   readonly #routes: readonly Route[]
   readonly #readsTarget: readonly boolean[]
+  /** Whether producers write `workspace:job_id`. */
+  readonly #pairs: readonly boolean[]
 
   constructor(scope: Scope, rules: Rules = ALL_RULES) {
     const all = rungs()
-    const bytes = codec(scope.clients, !rules.fence || scope.fenceLoss !== undefined)
+    const bytes = codec(
+      scope.clients,
+      !rules.fence || scope.fenceLoss !== undefined || (scope.failover === true && !rules.ackedFence),
+      scope.failover === true,
+    )
     this.width = bytes.width
     this.encode = (state, buffer, at) => bytes.encode(state, buffer, at)
     this.decode = (buffer, at) => bytes.decode(buffer, at)
@@ -47,8 +59,10 @@ export class Protocol implements System<State> {
     this.#rules = rules
     this.#scope = scope
     this.#routes = all.map((state) => routeOf(state, scope.selected))
+    // As queueEntry() of src/protocol writes them.
+    this.#pairs = all.map((state) => !isOfProduct(state) || phaseIndex(state.phase) >= 2)
     this.#readsTarget = all.map(({ readTarget }) => readTarget > 0)
-    this.initial = [start(scope.clients)]
+    this.initial = [start(scope)]
   }
 
   next(s: State, emit: Emit): void {
@@ -64,8 +78,14 @@ export class Protocol implements System<State> {
 
   /** The invariants that can be seen in one state. */
   check(s: State): string | undefined {
-    if (s.legacy !== s.truth)
-      return 'I5: legacy does not hold what was acknowledged last: a walk back to Legacy would lose it'
+    if (this.operator.mustBeWhole(s)) {
+      if (s.legacy !== s.truth)
+        return 'I5: legacy does not hold what was acknowledged last: a walk back to Legacy would lose it'
+    } else {
+      const kept = s.targets.every((target, w) => target === (workspaceOf(s.truth) === w ? s.truth : NOTHING))
+      if (!kept) return 'I5: the target keys do not hold what was acknowledged last: a reverse backfill would lose it'
+      if (s.legacy !== NOTHING && s.legacy !== s.truth) return 'I1: the legacy key is not what the target key is'
+    }
     for (let w = 0; w < 2; w += 1) {
       const target = s.targets[w] as number
       if (target === NOTHING) continue
@@ -76,15 +96,18 @@ export class Protocol implements System<State> {
     }
     if (this.operator.isDone(s) && !isMigrated(s))
       return 'I4: BackfillVerify reports done, and the keys are not as they shall be'
+    if (this.operator.phase(s) === 'Completed' && s.legacy !== NOTHING) return 'I4: Completed, and a legacy key is left'
     return undefined
   }
 
   #client(s: State, i: number, emit: Emit): void {
     const c = s.clients[i] as Client
-    const { slow, lapses, restarts } = this.#scope
+    const { slow, lapses, restarts, joins } = this.#scope
     const who = `client of ${epoch(c.age)}`
+    if (c.joining) return this.#join(s, i, emit)
     if (!this.#refuses(s, c.age, c.rung)) this.#operate(s, i, c.rung, who, false, emit)
-    if (c.half !== HALF.no) this.#goOn(s, i, emit)
+    if (c.half === HALF.compare) this.#compare(s, i, who, emit)
+    else if (c.half !== HALF.no) this.#goOn(s, i, emit)
     else if (c.opAge !== NEVER) {
       if (!this.#refuses(s, c.opAge, c.opRung))
         this.#operate(s, i, c.opRung, `late script of ${epoch(c.opAge)}`, true, emit)
@@ -93,19 +116,52 @@ export class Protocol implements System<State> {
       emit(`${who} begins an operation`, set(s, i, { opAge: c.age, opRung: c.rung }))
 
     const oldest = s.fence < 2 ? s.fence : 2
-    for (let age = s.record; age < c.age && age <= oldest; age += 1)
+    for (let age = s.config; age < c.age && age <= oldest; age += 1)
       emit(`${who} reads the document of ${epoch(age)}`, set(s, i, { age, rung: s.rungs[age as 0 | 1 | 2] }))
     if (lapses === true) {
       if (c.alive) emit(`${who} loses its lease`, set(s, i, { alive: false }))
       else emit(`${who} renews its lease`, set(s, i, { alive: true }))
     }
+    if (joins === true && (c.alive || c.opAge !== NEVER))
+      emit(
+        `${who} is killed, its pod is replaced`,
+        set(s, i, { ...IDLE, age: OLD, rung: 0, alive: false, joining: true }),
+      )
     if (restarts === true)
-      for (let age = s.record; age <= oldest; age += 1) {
+      for (let age = s.config; age <= oldest; age += 1) {
         // What was sent may still come; what was half done stays so.
-        const op = c.opAge === NEVER || c.half !== HALF.no ? IDLE : { orphan: true }
+        const op = c.opAge === NEVER || (c.half !== HALF.no && c.half !== HALF.compare) ? IDLE : { orphan: true }
         const document = { age, rung: s.rungs[age as 0 | 1 | 2], alive: true }
         emit(`${who} is killed and starts again on the document of ${epoch(age)}`, set(s, i, { ...document, ...op }))
       }
+  }
+
+  /** A process of a new pod: it registers, on whatever document is mounted. */
+  #join(s: State, i: number, emit: Emit): void {
+    for (let age = s.config; age <= (s.came === UNPUBLISHED ? 0 : 2); age += 1) {
+      const document = { age, rung: s.rungs[age as 0 | 1 | 2], alive: true, joining: false }
+      emit(`a joining pod registers on the document of ${epoch(age)}`, set(s, i, document))
+    }
+  }
+
+  /** The write of a compare-and-set: under the routing that its read had, or one that the client follows since. */
+  #compare(s: State, i: number, who: string, emit: Emit): void {
+    const c = s.clients[i] as Client
+    const done = set(s, i, IDLE)
+    const write = (rung: number, from: string): void => {
+      this.#runScript(
+        done,
+        c.halfOf,
+        'compare',
+        rung,
+        `${from}: compare-and-set in ${WORKSPACES[c.halfOf]}`,
+        emit,
+        c.seen - 2,
+      )
+    }
+    if (!this.#refuses(s, c.opAge, c.opRung)) write(c.opRung, `late script of ${epoch(c.opAge)}`)
+    if (!c.orphan && c.age !== c.opAge && !this.#refuses(s, c.age, c.rung)) write(c.rung, who)
+    emit(`a compare-and-set of ${epoch(c.opAge)} is refused, or lost before it reached Redis`, done)
   }
 
   /** Runs each operation for each workspace under one routing. `late`: it has been in flight, and its place is free after it. */
@@ -113,6 +169,10 @@ export class Protocol implements System<State> {
     for (let w = 0; w < this.#scope.workspaces; w += 1)
       for (const operation of OPERATIONS) {
         if (operation === 'expire' && this.#scope.expiry !== true) continue
+        if (operation === 'compare') {
+          if (!late && this.#scope.compares === true) this.#look(s, i, w, rung, who, emit)
+          continue
+        }
         const label = `${who}: ${operation} in ${WORKSPACES[w]}`
         if (!late && !this.#rules.oneWrite && operation !== 'get') continue
         const done = late ? set(s, i, IDLE) : s
@@ -135,19 +195,34 @@ export class Protocol implements System<State> {
       }
   }
 
-  #runScript(s: State, w: number, operation: Operation, rung: number, label: string, emit: Emit): void {
+  // The first half of a compare-and-set.
+  #look(s: State, i: number, w: number, rung: number, who: string, emit: Emit): void {
+    const c = s.clients[i] as Client
+    const { ok, got } = run('get', keysOf(s), w, this.#routes[rung] as Route, this.#rules)
+    if (!ok || got === undefined || c.opAge !== NEVER || c.half !== HALF.no) return
+    const op = { opAge: c.age, opRung: c.rung, half: HALF.compare, halfOf: w, seen: 2 + versionOf(got) }
+    emit(`${who} reads in ${WORKSPACES[w]} what it will compare`, set(s, i, op))
+  }
+
+  #runScript(s: State, w: number, operation: Operation, rung: number, label: string, emit: Emit, seen?: number): void {
     const route = this.#routes[rung] as Route
-    const keys: Keys = { legacy: s.legacy, targets: [s.targets[0], s.targets[1]] }
-    const answer = run(operation, keys, w, route, this.#rules)
+    const keys = keysOf(s)
+    const answer = run(operation, keys, w, route, this.#rules, seen)
     if (s.rightsGone && operation !== 'get') {
       // NOPERM: refused before the first write.
       if (!this.#rules.checksFirst) emit(`${label} stops at the target key: NOPERM`, { ...s, legacy: keys.legacy })
       return
     }
-    const meant = meaning(operation, s.truth, w)
+    const meant = meaning(operation, s.truth, w, seen)
     const strays = operation === 'create' && answer.ok ? s.strays & ~(1 << w) : s.strays
-    const after = noteMisses({ ...s, legacy: keys.legacy, targets: keys.targets, strays, truth: meant.truth })
+    const after = noteMisses({ ...s, ...keys, strays, truth: meant.truth })
     emit(`${label} -> ${answerText(operation, answer)}`, after, wrong(operation, answer, meant.answer, s, w))
+  }
+
+  // A read that legacy answers after a target miss is counted once the backfill is complete, and a count starts the soak again.
+  #counts(s: State, { order, fallback }: Route): boolean {
+    if (this.#scope.availability === false) return false
+    return order === 'TL' && fallback && (s.proofs & WORK.backfill) !== 0
   }
 
   // The rule off: target and legacy are read by two scripts.
@@ -164,7 +239,7 @@ export class Protocol implements System<State> {
 
   // The rule off: a write is two scripts, legacy first.
   #writeFirst(s: State, i: number, w: number, operation: Operation, rung: number, label: string, emit: Emit): void {
-    const keys: Keys = { legacy: s.legacy, targets: [s.targets[0], s.targets[1]] }
+    const keys = keysOf(s)
     const answer = run(operation, keys, w, this.#routes[rung] as Route, this.#rules)
     const target = s.targets[w] as number
     const more = keys.targets[w] !== target
@@ -187,13 +262,17 @@ export class Protocol implements System<State> {
       emit(
         `second script of a read in ${WORKSPACES[w]} -> ${mine ? 'found' : 'not there'}`,
         done,
-        bad ? 'I2: a read missed a job that was there all the time' : undefined,
+        bad
+          ? 'I2: a read missed a job that was there all the time'
+          : mine && target !== NOTHING && this.#counts(s, this.#routes[c.opRung] as Route)
+            ? COUNTED
+            : undefined,
       )
       return
     }
     if (c.half === HALF.againCreate || c.half === HALF.againDelete) {
       const operation = c.half === HALF.againCreate ? 'create' : 'delete'
-      const keys: Keys = { legacy: s.legacy, targets: [s.targets[0], s.targets[1]] }
+      const keys = keysOf(s)
       run(operation, keys, w, this.#routes[c.opRung] as Route, this.#rules)
       emit(`the driver sends that ${operation} in ${WORKSPACES[w]} once more`, { ...done, ...keys })
       return
@@ -232,15 +311,20 @@ export class Protocol implements System<State> {
         emit(`backfill writes the target key of ${WORKSPACES[w]}`, { ...s, held: NOTHING, targets })
       }
     }
+    if (this.operator.allows(s, 'reverseBackfill')) this.#reverse(s, emit)
+    if (
+      this.operator.allows(s, 'deleteLegacy') &&
+      s.legacy !== NOTHING &&
+      s.targets[workspaceOf(s.legacy)] === s.legacy
+    ) {
+      const owner = value(workspaceOf(s.legacy), expiryOf(s.legacy), 0)
+      const held = this.#rules.owner && this.#rules.ownerAtDelete ? { owner } : {}
+      emit('cleanup deletes the legacy key', { ...s, legacy: NOTHING, ...held })
+    }
     for (const proof of this.operator.due(s)) {
-      if (!this.operator.allows(s, proof === 'backfill' ? 'backfill' : 'verify')) continue
-      const clean =
-        proof === 'backfill'
-          ? s.legacy === NOTHING || s.targets[workspaceOf(s.legacy)] !== NOTHING
-          : proof === 'verifiedTarget'
-            ? s.targets.every((target) => target === NOTHING || target === s.legacy)
-            : isMigrated(s)
-      if (clean) emit(`worker finds nothing amiss (${proof})`, { ...s, looked: s.looked | WORK[proof] })
+      if (!this.operator.allows(s, WORK_OF[proof])) continue
+      if (finds(proof, s, this.#rules))
+        emit(`worker finds nothing amiss (${proof})`, { ...s, looked: s.looked | WORK[proof] })
     }
     if (this.#scope.unaware !== undefined && this.operator.allows(s, 'purge') && s.targets.some((t) => t !== NOTHING))
       emit('purge deletes the target keys', { ...s, targets: [NOTHING, NOTHING] })
@@ -250,14 +334,28 @@ export class Protocol implements System<State> {
     }
   }
 
+  /** Makes the legacy key of a target, which says from then on whose job id it is. */
+  #reverse(s: State, emit: Emit): void {
+    s.targets.forEach((target, w) => {
+      if (target === NOTHING || (s.legacy !== NOTHING && s.legacy !== target)) return
+      if (s.owner !== NOTHING && workspaceOf(s.owner) !== w) return
+      const owner = this.#rules.ownerAtReverse ? NOTHING : s.owner
+      if (s.legacy === NOTHING || owner !== s.owner)
+        emit('reverse backfill makes the legacy key', { ...s, legacy: target, owner })
+    })
+  }
+
   #world(s: State, emit: Emit): void {
-    const { expiry, unaware, fenceLoss, rights } = this.#scope
+    const { expiry, unaware, fenceLoss, rights, queue, failover } = this.#scope
+    if (queue === true) this.#queue(s, emit)
+    if (failover === true) this.#failover(s, emit)
     if (expiry === true)
       for (const moment of [1, 2]) {
         const gone = (v: number): number => (v !== NOTHING && expiryOf(v) === moment ? NOTHING : v)
         const [legacy, truth, a, b] = [gone(s.legacy), gone(s.truth), gone(s.targets[0]), gone(s.targets[1])]
-        if (legacy !== s.legacy || truth !== s.truth || a !== s.targets[0] || b !== s.targets[1])
-          emit(`time passes: expiry ${moment}`, noteMisses({ ...s, legacy, truth, targets: [a, b] }))
+        const owner = gone(s.owner)
+        if (legacy !== s.legacy || truth !== s.truth || a !== s.targets[0] || b !== s.targets[1] || owner !== s.owner)
+          emit(`time passes: expiry ${moment}`, noteMisses({ ...s, legacy, truth, targets: [a, b], owner }))
       }
     if (unaware !== undefined) this.#unaware(s, unaware, emit)
     if (rights === true)
@@ -269,13 +367,55 @@ export class Protocol implements System<State> {
       emit('somebody deletes the fence', { ...s, fenceLost: true })
   }
 
+  /** Producers push, consumers find the job of the entry, end their work, or give it back in the form of their phase. */
+  #queue(s: State, emit: Emit): void {
+    for (const c of s.clients) {
+      if (c.joining || this.#refuses(s, c.age, c.rung)) continue
+      const route = this.#routes[c.rung] as Route
+      const form = (w: number): number => (this.#pairs[c.rung] === true ? ENTRY.pair + w : ENTRY.job)
+      const who = `client of ${epoch(c.age)}`
+      const keys = keysOf(s)
+      if (s.entry === ENTRY.none) {
+        for (let w = 0; w < this.#scope.workspaces; w += 1)
+          if (run('get', keys, w, { ...route, fallback: true }, this.#rules).ok)
+            emit(`${who} pushes the job of ${WORKSPACES[w]}`, { ...s, entry: form(w) })
+        continue
+      }
+      const found = resolve(s.entry, keys, route)
+      const meant = s.truth !== NOTHING && (s.entry === ENTRY.job || s.entry - ENTRY.pair === workspaceOf(s.truth))
+      const broken =
+        found === undefined
+          ? meant
+            ? 'I2: a queue entry is thrown away although its job is there'
+            : undefined
+          : !meant
+            ? 'I2: a queue entry brings back a job that is gone'
+            : found === workspaceOf(s.truth)
+              ? undefined
+              : 'I3: a queue entry leads to a job of another workspace'
+      if (found === undefined) emit(`${who} dequeues -> the job is gone`, { ...s, entry: ENTRY.none }, broken)
+      else {
+        emit(`${who} dequeues the job of ${WORKSPACES[found]}`, { ...s, entry: ENTRY.none }, broken)
+        if (form(found) !== s.entry) emit(`${who} gives the entry back`, { ...s, entry: form(found) }, broken)
+      }
+    }
+  }
+
+  /** A replica that lags takes over: what it has is what is there, acknowledged or not. */
+  #failover(s: State, emit: Emit): void {
+    emit('the replica catches up', caughtUp(s))
+    const { replica, ...rest } = s
+    const seen = this.#rules.voidLineage ? { looked: 0, failedOver: s.came !== UNPUBLISHED } : {}
+    emit('Redis fails over to the replica', noteMisses({ ...rest, ...replica, replica, ...seen }))
+  }
+
   /** A pod without the client: it writes the legacy key alone, as the application did before. */
   #unaware(s: State, kind: 'noticed' | 'unnoticed', emit: Emit): void {
     // From ReadRouting on such a pod breaks the migration: it is alarmed about, not tolerated.
     for (let age = 0; age <= s.fence && age <= 2; age += 1)
       if (this.#readsTarget[s.rungs[age as 0 | 1 | 2]] === true && s.came !== UNPUBLISHED && this.#rules.gate) return
     if (!s.unaware) return emit('a pod without the client starts', { ...s, unaware: true })
-    const seen = kind === 'noticed' ? { proofs: 0, looked: 0 } : {}
+    const seen = kind === 'noticed' && this.#rules.voidUnaware ? { proofs: 0, looked: 0 } : {}
     emit(`the pod without the client is gone${kind === 'noticed' ? ', evidence is void' : ''}`, {
       ...s,
       ...seen,
@@ -291,26 +431,59 @@ export class Protocol implements System<State> {
   }
 }
 
-function start(clients: number): State {
-  const client: Client = { age: 0, rung: 0, alive: true, ...IDLE }
+function start({ clients, joins }: Scope): State {
+  const client = (i: number): Client => {
+    const joining = joins === true && i > 0
+    return { age: joining ? OLD : 0, rung: 0, alive: !joining, joining, ...IDLE }
+  }
   return {
     rungs: [0, 0, 0],
     came: UNPUBLISHED,
     converged: false,
     fence: 0,
     record: 0,
+    config: 0,
     base: NEVER,
+    back: NEVER,
     proofs: 0,
     looked: 0,
     fenceLost: false,
     unaware: false,
     rightsGone: false,
+    failedOver: false,
     legacy: NOTHING,
     targets: [NOTHING, NOTHING],
     strays: 0,
+    owner: NOTHING,
+    entry: ENTRY.none,
+    replica: { legacy: NOTHING, targets: [NOTHING, NOTHING], owner: NOTHING, truth: NOTHING, fence: 0, record: 0 },
     held: NOTHING,
     truth: NOTHING,
-    clients: Array.from({ length: clients }, () => client),
+    clients: Array.from({ length: clients }, (_, i) => client(i)),
+  }
+}
+
+function keysOf({ legacy, targets, owner }: State): Keys {
+  return { legacy, targets: [targets[0], targets[1]], owner }
+}
+
+/** Whether a pass of the work over the keys finds nothing amiss, and left nothing to do. */
+function finds(proof: Proof, s: State, { ownerAtReverse }: Rules): boolean {
+  const { legacy, targets, owner } = s
+  const target = legacy === NOTHING ? NOTHING : (targets[workspaceOf(legacy)] as number)
+  switch (proof) {
+    case 'verifiedTarget':
+      return targets.every((one) => one === NOTHING || one === legacy)
+    case 'backfill':
+      return legacy === NOTHING || target !== NOTHING
+    case 'verifiedBoth':
+      return isMigrated(s)
+    case 'reverse':
+      return legacy !== NOTHING ? owner === NOTHING || !ownerAtReverse : targets.every((one) => one === NOTHING)
+    case 'verifiedCleanup':
+      return target === legacy
+    case 'deleted':
+      return legacy === NOTHING
   }
 }
 
@@ -330,7 +503,9 @@ function same(a: Client, b: Client): boolean {
     a.orphan === b.orphan &&
     a.half === b.half &&
     a.halfOf === b.halfOf &&
-    a.missed === b.missed
+    a.missed === b.missed &&
+    a.seen === b.seen &&
+    a.joining === b.joining
   )
 }
 

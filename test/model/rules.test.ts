@@ -22,7 +22,7 @@ describe('each rule carries something: without it there is a counterexample', ()
   })
 })
 
-describe('rules that nothing leans on alone in the phases of today', () => {
+describe('what I1-I5 do not lean on alone, in any state of the table', () => {
   test.each(Object.entries(REDUNDANT))('%s', (_, { off, scope }) => {
     expect(exploreProtocol(scope, without(...off)).counterexample).toBe('')
   })

@@ -34,6 +34,28 @@ export const ALL_RULES = {
   noResend: true,
   /** Everything a script needs is checked before its first write. */
   checksFirst: true,
+  /** A compare-and-set writes only where the job is still what its caller read. */
+  compares: true,
+  /** A pod without the client voids the evidence. */
+  voidUnaware: true,
+  /** Another lineage of Redis voids the evidence. */
+  voidLineage: true,
+  /** The fence counts as raised once every replica has acknowledged it. */
+  ackedFence: true,
+  /** Where creates make no legacy key, the owner key says which workspace holds the job id. */
+  owner: true,
+  /** Deleting a legacy key sets the owner key of its job, in the same script. */
+  ownerAtDelete: true,
+  /** Reverse backfill takes the owner key away with the legacy key that it makes, or finds. */
+  ownerAtReverse: true,
+  /** Without legacy keys of all jobs the walk back waits for reverse backfill and verify. */
+  reverseFirst: true,
+  /** It waits in NoFallback, not in BackfillVerify. */
+  heldInNoFallback: true,
+  /** Reverse backfill begins once the fence has shut out those that make no legacy keys. */
+  reverseBehindFence: true,
+  /** No queue entry names a job by its id alone when NoLegacyCreates begins. */
+  noOldEntries: true,
 } as const
 
 export type Rules = { readonly [rule in keyof typeof ALL_RULES]: boolean }
@@ -59,8 +81,16 @@ export interface Scope {
   readonly fenceLoss?: 'late' | 'early'
   /** The rights of the Redis user on target keys come and go. */
   readonly rights?: boolean
-  /** false: do not ask whether a forward step shuts out a live member. */
+  /** false: do not ask A, whether a step shuts out a live member or a read is counted that fell back for nothing. */
   readonly availability?: false
   /** The same routing may be published under a new epoch. */
   readonly redocuments?: boolean
+  /** Compare-and-set of what was read by another script. */
+  readonly compares?: boolean
+  /** Pods are replaced: one whose process has not registered yet is joining. */
+  readonly joins?: boolean
+  /** A queue, with one entry in either form. */
+  readonly queue?: boolean
+  /** A replica that lags takes over: writes are lost. */
+  readonly failover?: boolean
 }

@@ -1,6 +1,8 @@
-import { ROUTING_TABLE, type Phase, type PhaseRules } from '../../src/protocol/phases.ts'
+import { isPhase, ROUTING_TABLE, type PhaseRules } from '../../src/protocol/phases.ts'
+import { PLANNED_TABLE, type PlannedRules } from '../../src/protocol/planned.ts'
 import { describeTrace } from './describe.ts'
 import { explore, type Exploration } from './explore.ts'
+import type { Rung } from './ladder.ts'
 import { Protocol } from './protocol.ts'
 import { ALL_RULES, type Rules, type Scope } from './rules.ts'
 import type { State } from './state.ts'
@@ -24,9 +26,9 @@ export function exploreProtocol(scope: Scope, rules: Rules = ALL_RULES, keepEdge
 }
 
 /** Runs `work` while a row of the product's routing table says something else. */
-export function withRow<T>(phase: Phase, change: Partial<PhaseRules>, work: () => T): T {
-  const table = ROUTING_TABLE as Record<Phase, PhaseRules>
-  const before = table[phase]
+export function withRow<T>(phase: Rung['phase'], change: Partial<PlannedRules>, work: () => T): T {
+  const table = (isPhase(phase) ? ROUTING_TABLE : PLANNED_TABLE) as Record<string, PhaseRules>
+  const before = table[phase] as PhaseRules
   table[phase] = { ...before, ...change }
   try {
     return work()

@@ -4,12 +4,12 @@ import { makeDocument } from '../../src/protocol/document.ts'
 import { ROUTING_TABLE } from '../../src/protocol/phases.ts'
 import { parseTemplates } from '../../src/protocol/templates.ts'
 import { ROWS } from './cases.ts'
-import { INPUT, jobId, routeOf, rungs } from './ladder.ts'
+import { INPUT, jobId, productRungs, routeOf } from './ladder.ts'
 import { exploreProtocol, withRow } from './support.ts'
 
 describe('the model routes as the client does', () => {
   const templates = parseTemplates(INPUT.legacy, INPUT.target)
-  const cases = rungs().flatMap((state) => [true, false].map((selected) => ({ state, selected })))
+  const cases = productRungs().flatMap((state) => [true, false].map((selected) => ({ state, selected })))
   test.each(cases)(
     '$state.phase, creates $state.createTarget %, reads $state.readTarget %, selected: $selected',
     ({ state, selected }) => {
@@ -28,7 +28,7 @@ describe('the model routes as the client does', () => {
 
   test('unmanaged is routed as Legacy', () => {
     const { order, createTarget } = new Routing(templates).route('w1', jobId(true))
-    const legacy = routeOf(rungs()[0] as (typeof cases)[number]['state'], true)
+    const legacy = routeOf(productRungs()[0] as (typeof cases)[number]['state'], true)
     expect({ order, createTarget }).toEqual({ order: legacy.order, createTarget: legacy.createTarget })
   })
 })

@@ -1,6 +1,7 @@
 import { bucketOf, isSelected } from '../../../src/protocol/bucket.ts'
 import { CONNECTION_NAME, controlKeys } from '../../../src/protocol/control-keys.ts'
 import { isPhase, phaseIndex, PHASES, rampPercent, routingState, ROUTING_TABLE } from '../../../src/protocol/phases.ts'
+import { PLANNED_STATES } from '../../../src/protocol/planned.ts'
 import { queueEntry, readQueueEntry } from '../../../src/protocol/queue-entry.ts'
 import { parseTemplates } from '../../../src/protocol/templates.ts'
 import { WORK_KINDS, WORK_PHASES } from '../../../src/protocol/work.ts'
@@ -20,6 +21,10 @@ describe('the bucket', () => {
 })
 
 describe('the routing table', () => {
+  test.each(PLANNED_STATES)('%s is planned: no phase that a resource or a document may name', (state) => {
+    expect(isPhase(state)).toBe(false)
+  })
+
   test.each([
     ['Legacy', 0, 0, undefined],
     ['DualWrite', 30, 0, 30],
