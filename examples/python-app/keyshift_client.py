@@ -229,6 +229,11 @@ class Client:
         if conn.is_connected:
             self._idle.append(conn)
 
+    async def shrink(self) -> None:
+        """Ends all idle connections but one."""
+        while len(self._idle) > 1:
+            await self._drop(self._idle.pop(0))
+
     async def _drop(self, conn: Connection) -> None:
         if conn._writer is not None:
             conn._writer.transport.abort()
@@ -274,7 +279,7 @@ class Client:
 
     # Life of an operation
 
-    async def _try(self, script: str, build: Build, write: bool, end: float) -> list[Any]:
+    async def _try(self, script: str, build: Build, spare: float, end: float) -> list[Any]:
         """One route and one script. What is in flight is counted from the route to the answer or the end of the connection."""
         while not self.ready:
             if self._closed or time.monotonic() > end:
@@ -282,7 +287,7 @@ class Client:
             await asyncio.sleep(0.02)
         conn = await self._take(end)
         try:
-            if not self.ready or (write and end - time.monotonic() < ANSWER_S):
+            if not self.ready or end - time.monotonic() <= spare:
                 raise NotReady("too late to send it")
             document = self.document
             epoch = document.epoch if document else 0
@@ -304,11 +309,12 @@ class Client:
         """Tries until something settles it: [status, ...], or a KeyshiftError. `repeat`: a write with an operation id."""
         end = time.monotonic() + (self._deadline if deadline is None else deadline)
         doubt: UnknownOutcome | None = None
+        spare = min(ANSWER_S, (end - time.monotonic()) / 10) if write else 0.0
         pause = 0.02
         while True:
             error: KeyshiftError
             try:
-                answer = await self._try(script, build, write, end)
+                answer = await self._try(script, build, spare, end)
                 if answer[0] == "STALE_EPOCH":
                     self.counts["stale",] += 1
                     error = StaleEpoch(f"the fence is at {answer[1].decode()}")
@@ -332,7 +338,7 @@ class Client:
                 error = word
             except KeyshiftError as mistake:
                 raise doubt or mistake from mistake
-            await self._pause(doubt or error, pause * random.uniform(0.5, 1), end)
+            await self._pause(doubt or error, pause * random.uniform(0.5, 1), end - spare)
             pause = min(pause * 2, 0.5)
 
     async def _pause(self, error: KeyshiftError, seconds: float, end: float) -> None:

@@ -1,4 +1,4 @@
-import { PYTHON } from '../local/python.ts'
+import { PYTHON, PYTHON_CHECK } from '../local/python.ts'
 
 /** A Debian or Ubuntu package and how to see that it is not needed: any program of that name will do, from wherever. */
 export type Package = {
@@ -20,7 +20,7 @@ const setpriv: Package = { names: ['util-linux'], program: 'setpriv' }
 const redisPy: Package = {
   names: ['python3-redis'],
   program: `${PYTHON} with redis-py`,
-  check: [PYTHON, '-c', 'import redis.asyncio'],
+  check: PYTHON_CHECK,
 }
 
 /** What integration tests start on loopback, without root once it is installed. */

@@ -7,7 +7,7 @@ const USAGE = `npm run torture -- [options]
   --minutes N   how long, 0.3 to 600, default 1
   --seed S      a whole number; the same one gives the same schedule of operations and faults. Default: drawn
   --sentinel    three Sentinels over three servers, with failovers, in place of one server
-  --client CMD  program of the last of the three clients, with its arguments: see test/torture/client/wire.ts
+  --client CMD  program of the last of the four clients in place of the one in Python, with its arguments: see test/torture/client/wire.ts
   --sabotage R  break a rule of the protocol in every client, which must be noticed: ${Object.keys(SABOTAGES).join(' ')}
   --json        print the report as one line of JSON, and nothing else on stdout`
 

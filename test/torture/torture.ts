@@ -1,5 +1,8 @@
+import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import type { RedisConnection } from '../../demo/resp.ts'
+import { PYTHON, PYTHON_CHECK } from '../../hack/local/python.ts'
+import { tryRun } from '../../hack/system/run.ts'
 import { PHASES } from '../../src/protocol/phases.ts'
 import type { LogLine } from './client/wire.ts'
 import { Deliveries } from './deliveries.ts'
@@ -46,8 +49,9 @@ export interface TortureResult {
   readonly seconds: number
 }
 
-const SLOTS = 3
-const PROXIED = [1, 2]
+const SLOTS = 4
+const PROXIED = [1, 2, 3]
+const PYTHON_CLIENT = [PYTHON, '-B', join(import.meta.dirname, 'client/main.py')]
 const SESSIONS = 5
 const PAUSE_MS = 5
 /** Kept back of the time for the walk at the end, ms. */
@@ -77,6 +81,12 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
     await run.stop()
   }
   return run.result(failure)
+}
+
+/** The client in Python, where it can be started: else a TypeScript one has its place, so that the schedule is the same. */
+async function pythonClient(): Promise<readonly string[] | undefined> {
+  const [command, ...args] = PYTHON_CHECK
+  return (await tryRun(command, args).catch(() => undefined))?.code === 0 ? PYTHON_CLIENT : undefined
 }
 
 function monotonicMs(): number {
@@ -110,6 +120,9 @@ class Run {
   async all(): Promise<void> {
     const { seed, minutes, sentinel = false, sabotage, client } = this.#options
     const clockMs = Date.now() - monotonicMs()
+    // It knows no Sentinels and breaks no rules.
+    const other = client ?? (sentinel || sabotage !== undefined ? undefined : await pythonClient())
+    this.#say(`the last client is ${other?.join(' ') ?? 'a TypeScript one too'}`)
     this.#world = await World.start({
       seed,
       slots: SLOTS,
@@ -120,7 +133,7 @@ class Run {
       sentinel,
       now: () => monotonicMs() + clockMs,
       sabotage,
-      other: client,
+      other,
       tally: this.#tally,
       onLine: (caller, line) => this.#hear(caller, line),
       onDead: (caller) => this.#histories.died(caller),
@@ -201,7 +214,7 @@ class Run {
       await this.#sleep(500)
     })
     this.#say(
-      `round ${this.#round}: client ${slot} slept, ${operator.document?.phase}, complete: ${this.#claims().complete}`,
+      `round ${this.#round}: client ${slot} slept, ${operator.document?.phase}, complete: ${this.#claims().complete}; ${operator.awaits.slice(0, 160)}`,
     )
   }
 
