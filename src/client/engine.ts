@@ -80,7 +80,10 @@ export class Engine {
   async #untilDeadline(op: Operation, end: number, deadlineMs: number, signal: AbortSignal | undefined) {
     const past: { unknown?: UnknownOutcome } = {}
     try {
-      return await this.#tries(op, end, deadlineMs, signal, past)
+      const done = await this.#tries(op, end, deadlineMs, signal, past)
+      // What stands in the way of this try may not have stood in that of the one before, which may still come.
+      if (past.unknown !== undefined && done.answer.status !== 'OK') throw past.unknown
+      return done
     } catch (error) {
       // However a later try of a write ended, the one before may have been done.
       throw past.unknown ?? error

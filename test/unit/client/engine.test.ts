@@ -76,6 +76,27 @@ test.each<[string, (abort: AbortController) => Error]>([
   expect(tries).toBeGreaterThan(1)
 })
 
+test.each(['NOT_FOUND', 'EXISTS', 'DENIED', 'CONFLICT', 'OPERATION_REUSED'])(
+  'nor does a caller hear that nothing was done where the next one meets %s',
+  async (status) => {
+    const { engine } = makeEngine()
+    let tries = 0
+    const run = engine.run({
+      name: 'create',
+      workspaceId: 'w1',
+      read: false,
+      remembered: true,
+      send: async () => {
+        tries += 1
+        if (tries === 1) throw new UnknownOutcome('cut')
+        return { status, rest: [] }
+      },
+    })
+    await expect(run).rejects.toMatchObject({ code: 'UNKNOWN_OUTCOME', message: 'cut' })
+    expect(tries).toBe(2)
+  },
+)
+
 test.each([
   ['a read', { read: true }, 2],
   ['a write that Redis remembers', { read: false, remembered: true }, 2],
