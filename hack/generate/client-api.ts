@@ -7,10 +7,23 @@ const RETRIES = ['safe', 'remembered', 'decide', 'never']
 /** What docs/client-api.md shows of src/client/types.ts, in this order. */
 const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   'The client': ['KeyshiftClient', 'ClientState'],
-  Options: ['ClientOptions', 'Encoding', 'MetricsOptions', 'MetricName', 'MetricsRegistry'],
-  Jobs: ['JobStore', 'Job', 'JobValue', 'UpdateHash', 'UpdateText', 'MutateCommand', 'Expiry'],
+  Options: ['ClientOptions', 'Encoding', 'Codec', 'MetricsOptions', 'MetricName', 'MetricsRegistry'],
+  Jobs: [
+    'JobStore',
+    'Store',
+    'Job',
+    'Stored',
+    'Typed',
+    'Field',
+    'Fields',
+    'UpdateHash',
+    'UpdateText',
+    'MutateCommand',
+    'Expiry',
+  ],
   'Options of a call': ['OperationOptions', 'WriteOptions', 'CreateOptions', 'DequeueOptions'],
   Queues: ['Queue', 'Delivery'],
+  Traces: ['TracedOperation', 'TracedEnd'],
 }
 
 /** `docs/client-api.md`: every type that the client exports, as its source has it, and its errors. */

@@ -1,7 +1,7 @@
 import type { ExpiryArg } from '../redis/scripts.ts'
 import type { Context } from './context.ts'
 import { InvalidArgument, WorkspaceMismatch } from './errors.ts'
-import type { CreateOptions, Expiry, JobValue, Encoding, MutateCommand } from './types.ts'
+import type { CreateOptions, Expiry, MutateCommand } from './types.ts'
 
 /** What a parser of `options` refuses is a mistake of the caller. @throws InvalidArgument */
 export function asArgument<T>(parse: () => T): T {
@@ -50,19 +50,21 @@ export function fieldArgs(fields: Readonly<Record<string, string>>): string[] {
   return args
 }
 
+/** The text of a job of the app's. @throws InvalidArgument with `message`, and what the codec throws */
+export function textOf({ codec }: Context, value: unknown, message: string): string {
+  const text = codec === undefined ? value : codec.stringify(value)
+  if (typeof text !== 'string' || !text.isWellFormed()) throw new InvalidArgument(message)
+  return text
+}
+
+const isFields = (value: unknown): value is Readonly<Record<string, string>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
 /** The value of a new job: its fields with the workspace among them, or its text. */
-export function valueArgs(
-  context: Context,
-  workspaceId: string,
-  jobId: string,
-  value: JobValue<Encoding>,
-): readonly string[] {
-  if (context.encoding === 'json') {
-    if (typeof value !== 'string' || !value.isWellFormed())
-      throw new InvalidArgument('the value of a json job is its text, well-formed')
-    return [value]
-  }
-  if (typeof value !== 'object' || value === null) throw new InvalidArgument('the value of a hash job is its fields')
+export function valueArgs(context: Context, workspaceId: string, jobId: string, value: unknown): readonly string[] {
+  if (context.encoding === 'json')
+    return [textOf(context, value, 'the value of a json job is its text, well-formed; for anything else give a codec')]
+  if (!isFields(value)) throw new InvalidArgument('the value of a hash job is its fields')
   const given = Object.hasOwn(value, context.workspaceField) ? value[context.workspaceField] : undefined
   if (given !== undefined && given !== workspaceId) throw new WorkspaceMismatch(jobId, context.workspaceField)
   const args = fieldArgs(value)

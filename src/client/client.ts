@@ -18,7 +18,7 @@ import { QueueConsumer } from './queue.ts'
 import { Readiness } from './readiness.ts'
 import { RoutingSource } from './routing-source.ts'
 import { Routing } from './routing.ts'
-import type { ClientOptions, ClientState, Encoding, KeyshiftClient } from './types.ts'
+import type { ClientOptions, ClientState, Encoding, KeyshiftClient, Stored } from './types.ts'
 
 const READY_MS = 10_000
 /** What is in flight may take up to 3 s of the 5 s. */
@@ -31,11 +31,13 @@ const DEPTH_MS = 5000
  * that within their deadlines. Without a routing file and without a fence in Redis it works on the legacy keys alone.
  * @throws InvalidArgument for options that cannot be used
  */
-export function createKeyshiftClient<E extends Encoding>(options: ClientOptions<E>): KeyshiftClient<E> {
-  return new Client(options)
+export function createKeyshiftClient<E extends Encoding, V = Stored<E>>(
+  options: ClientOptions<E, V>,
+): KeyshiftClient<E, V> {
+  return new Client(options as ClientOptions<E>) as unknown as KeyshiftClient<E, V>
 }
 
-class Client<E extends Encoding> implements KeyshiftClient<E> {
+class Client<E extends Encoding> {
   readonly #encoding: E
   readonly #templates: KeyTemplates
   readonly #connection: Connection
@@ -55,6 +57,8 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
   constructor(options: ClientOptions<E>) {
     if (options.encoding !== 'hash' && options.encoding !== 'json')
       throw new InvalidArgument('encoding must be hash or json')
+    if (options.encoding === 'hash' && options.codec !== undefined)
+      throw new InvalidArgument('a codec is for json: the fields of a hash are texts')
     this.#encoding = options.encoding
     this.#templates = asArgument(() => parseTemplates(options.legacy, options.target))
     const deadlineMs = millis('deadlineMs', options.deadlineMs, 5000)
@@ -96,6 +100,8 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
       metrics,
       readRouting: async () => this.#source?.readNow(),
       deadlineMs,
+      trace: options.trace,
+      log: this.#log,
     })
     this.#membership = new Membership({
       connection: this.#connection,
@@ -113,6 +119,7 @@ class Client<E extends Encoding> implements KeyshiftClient<E> {
       metrics,
       templates: this.#templates,
       encoding: this.#encoding,
+      codec: options.codec,
       workspaceField: field,
       operationTtlMs,
       deadlineMs,

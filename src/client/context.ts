@@ -5,7 +5,7 @@ import type { Engine } from './engine.ts'
 import { InvalidId, OperationReused } from './errors.ts'
 import type { Metrics } from './metrics.ts'
 import type { Routing } from './routing.ts'
-import type { Encoding } from './types.ts'
+import type { Codec, Encoding } from './types.ts'
 
 /** What the stores and queues of one client share. */
 export interface Context {
@@ -14,6 +14,8 @@ export interface Context {
   readonly metrics: Metrics
   readonly templates: KeyTemplates
   readonly encoding: Encoding
+  /** Of the app, for texts. */
+  readonly codec: Codec<unknown> | undefined
   readonly workspaceField: string
   readonly operationTtlMs: number
   /** Default limit of an operation, ms. */

@@ -8,7 +8,8 @@ import type { Inflight } from './inflight.ts'
 import type { Metrics } from './metrics.ts'
 import type { Readiness } from './readiness.ts'
 import type { Routing } from './routing.ts'
-import type { OperationOptions } from './types.ts'
+import { traceOf, type Past, type Trace } from './trace.ts'
+import type { ClientOptions, OperationOptions } from './types.ts'
 
 /** Refusals that pass when the connection finds the primary again, or the server is less busy. */
 export const PASSING: ReadonlySet<string> = new Set(['READONLY', 'LOADING', 'MASTERDOWN', 'BUSY', 'NOAUTH'])
@@ -38,6 +39,7 @@ export class Engine {
   readonly #metrics: Metrics
   readonly #readRouting: () => Promise<void>
   readonly #deadlineMs: number
+  readonly #trace: Trace
 
   constructor(parts: {
     readonly connection: Connection
@@ -47,6 +49,8 @@ export class Engine {
     /** Reads the routing directory again. */
     readonly readRouting: () => Promise<void>
     readonly deadlineMs: number
+    readonly trace?: ClientOptions['trace']
+    readonly log?: NonNullable<ClientOptions['log']>
   }) {
     this.#connection = parts.connection
     this.#readiness = parts.readiness
@@ -54,6 +58,7 @@ export class Engine {
     this.#metrics = parts.metrics
     this.#readRouting = parts.readRouting
     this.#deadlineMs = parts.deadlineMs
+    this.#trace = traceOf(parts.trace, parts.log)
   }
 
   get metrics(): Metrics {
@@ -66,9 +71,14 @@ export class Engine {
     const { deadlineMs = this.#deadlineMs, signal } = options
     if (!Number.isFinite(deadlineMs) || deadlineMs <= 0)
       throw new InvalidArgument('deadlineMs must be a positive number of milliseconds')
+    const past: Past = { tries: 0, epoch: this.#readiness.current?.epoch ?? 0 }
+    const ended = this.#trace(op)
     try {
-      return await this.#untilDeadline(op, started + deadlineMs, deadlineMs, signal)
+      const done = await this.#untilDeadline(op, started + deadlineMs, deadlineMs, signal, past)
+      ended(past, done.answer.status)
+      return done
     } catch (error) {
+      ended(past, undefined, error)
       if (error instanceof InvalidId) this.#metrics.invalidId(this.#readiness.current?.name ?? '', op.name)
       if (isFailure(error) && op.workspaceId !== undefined) this.#metrics.job(op.workspaceId, 'failed')
       throw error
@@ -77,8 +87,7 @@ export class Engine {
     }
   }
 
-  async #untilDeadline(op: Operation, end: number, deadlineMs: number, signal: AbortSignal | undefined) {
-    const past: { unknown?: UnknownOutcome } = {}
+  async #untilDeadline(op: Operation, end: number, deadlineMs: number, signal: AbortSignal | undefined, past: Past) {
     try {
       const done = await this.#tries(op, end, deadlineMs, signal, past)
       // What stands in the way of this try may not have stood in that of the one before, which may still come.
@@ -90,13 +99,7 @@ export class Engine {
     }
   }
 
-  async #tries(
-    op: Operation,
-    end: number,
-    deadlineMs: number,
-    signal: AbortSignal | undefined,
-    past: { unknown?: UnknownOutcome },
-  ) {
+  async #tries(op: Operation, end: number, deadlineMs: number, signal: AbortSignal | undefined, past: Past) {
     let pauseMs = 20
     const spare = op.read ? 0 : spareMs(deadlineMs)
     for (;;) {
@@ -106,6 +109,8 @@ export class Engine {
       if (left <= spare) throw new NotReady(`nothing was sent within ${deadlineMs} ms`)
       // Followed while this waited its turn: a member that has told of the newer epoch begins nothing under the older one.
       if (this.#readiness.current !== routing || this.#readiness.blocked !== undefined) continue
+      past.tries += 1
+      past.epoch = routing.epoch
       let error: KeyshiftError
       try {
         const answer = await this.#attempt(op, routing, { deadlineMs: left, spareMs: spare, read: op.read }, signal)

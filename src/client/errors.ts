@@ -56,8 +56,8 @@ export class WorkspaceMismatch extends KeyshiftError {
 /** Redis holds something under a name that this operation needs, and it is not what belongs there. Nothing was done: look at the key. */
 export class Occupied extends KeyshiftError {
   override readonly retry = 'never'
-  constructor(message: string) {
-    super('OCCUPIED', message)
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('OCCUPIED', message, options)
   }
 }
 

@@ -4,7 +4,7 @@ import { text } from '../redis/scripts.ts'
 import { queueEntry, readQueueEntry } from '../protocol/queue-entry.ts'
 import { checkOperationId, jobCall, noteIds, ownName, settled, type Context, type JobHead } from './context.ts'
 import { Conflict, InvalidArgument, InvalidId, JobExists, Occupied, WorkspaceMismatch } from './errors.ts'
-import { creationExpiry, expiryArg, fieldArgs, mutateArgs, valueArgs } from './arguments.ts'
+import { creationExpiry, expiryArg, fieldArgs, mutateArgs, textOf, valueArgs } from './arguments.ts'
 import { pause } from './engine.ts'
 import { listJobs } from './list.ts'
 import type { Served } from './metrics.ts'
@@ -14,14 +14,13 @@ import type {
   Encoding,
   Job,
   JobStore,
-  JobValue,
   OperationOptions,
   UpdateHash,
   UpdateText,
   WriteOptions,
 } from './types.ts'
 import { stepsOf } from './steps.ts'
-import { readJob } from './value.ts'
+import { decode, readJob } from './value.ts'
 
 const MAX_TRIES = 10
 
@@ -36,8 +35,11 @@ export function makeJobStore<E extends Encoding>(context: Context, encoding: E, 
       write(job, 'push', jobId, options, (routing, c, call, o) =>
         scripts.pushJob(c, call, entryFor(routing, workspaceId, jobId, options.queue), o),
       ),
-    get: (jobId, options) => getJob(context, encoding, workspaceId, jobId, options),
-    update: encoding === 'hash' ? updateHash(job) : updateText(job),
+    get: async (jobId, options) => {
+      const found = await getJob(context, encoding, workspaceId, jobId, options)
+      return found && (decode(context.codec, found) as Job<Encoding>)
+    },
+    update: (encoding === 'hash' ? updateHash(job) : updateText(job)) as JobStore<Encoding>['update'],
     mutate: async (jobId, commands, options = {}) => {
       if (encoding !== 'hash') throw new InvalidArgument('mutate is for hashes: use update for texts')
       const args = mutateArgs(commands)
@@ -55,7 +57,7 @@ export function makeJobStore<E extends Encoding>(context: Context, encoding: E, 
     },
     list: (options = {}) => listJobs(context, encoding, workspaceId, options),
   }
-  return store
+  return store as unknown as JobStore<E>
 }
 
 interface Target {
@@ -123,7 +125,7 @@ function entryFor(routing: Routing, workspaceId: string, jobId: string, queue: s
   return { key: queue, entry }
 }
 
-async function create(job: Target, jobId: string, value: JobValue<Encoding>, options: CreateOptions): Promise<void> {
+async function create(job: Target, jobId: string, value: unknown, options: CreateOptions): Promise<void> {
   const { context, workspaceId } = job
   const { queue } = options
   const expiry = creationExpiry(options)
@@ -198,9 +200,8 @@ function updateText(job: Target): UpdateText {
     for (let tries = 1; ; tries += 1) {
       const old = await getJob(context, 'json', workspaceId, jobId, tries === 1 ? options : steps.next())
       if (old === undefined) return false
-      const text = await change(old.value)
-      if (typeof text !== 'string' || !text.isWellFormed())
-        throw new InvalidArgument('the function given to update must return well-formed text')
+      const changed = await change(decode(context.codec, old).value as string)
+      const text = textOf(context, changed, 'the function given to update must return well-formed text')
       try {
         return await write(job, 'update', jobId, steps.next(), (_, c, call, o) =>
           scripts.updateText(c, call, { old: old.value, text }, o),

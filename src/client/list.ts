@@ -7,7 +7,7 @@ import { isPassing, pause } from './engine.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Routing } from './routing.ts'
 import type { Encoding, Job, OperationOptions } from './types.ts'
-import { readJob } from './value.ts'
+import { decode, readJob } from './value.ts'
 
 const MAX_RESTARTS = 10
 const PASSING_PAUSE_MS = 100
@@ -39,7 +39,7 @@ export async function* listJobs<E extends Encoding>(
       for (const job of await readPage(context, encoding, workspaceId, page, options)) {
         if (seen.has(job.jobId)) continue
         seen.add(job.jobId)
-        yield job
+        yield decode(context.codec, job) as Job<E>
       }
   } while (!scan.done)
 }

@@ -10,7 +10,8 @@ import { InvalidArgument, LeaseLost, Occupied } from './errors.ts'
 import { getJob } from './jobs.ts'
 import type { Routing } from './routing.ts'
 import { stepsOf } from './steps.ts'
-import type { Delivery, DequeueOptions, Encoding, OperationOptions, Queue } from './types.ts'
+import type { Delivery, DequeueOptions, Encoding, Job, OperationOptions, Queue } from './types.ts'
+import { decode } from './value.ts'
 
 const LEASE_MS = 60_000
 const POLL_MIN_MS = 20
@@ -147,10 +148,12 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
       get leaseEnd() {
         return Number(held.leaseEnd)
       },
-      read: (options) =>
-        workspaceId === undefined
+      read: async (options) => {
+        const job = await (workspaceId === undefined
           ? getJob(this.#context, this.#encoding, '', jobId, options, unscopedCall)
-          : getJob(this.#context, this.#encoding, workspaceId, jobId, options),
+          : getJob(this.#context, this.#encoding, workspaceId, jobId, options))
+        return job && (decode(this.#context.codec, job) as Job<E>)
+      },
       ack: (options) => this.ack(delivery, options),
       nack: (options) => this.nack(delivery, options),
       extend: (ms = leaseMs, options = {}) => this.#extend(held, delivery, ms, options),

@@ -2,7 +2,7 @@ import type { Credentials, RedisConstructor, TlsOptions } from '../redis/connect
 
 export type Encoding = 'hash' | 'json'
 
-export interface ClientOptions<E extends Encoding = Encoding> {
+export interface ClientOptions<E extends Encoding = Encoding, V = Stored<E>> {
   /** `ai:job:{job_id}`. Must equal the routing document's. */
   readonly legacy: string
   /** `ai:job:{workspace_id}:{job_id}`. Must equal the routing document's. */
@@ -43,8 +43,31 @@ export interface ClientOptions<E extends Encoding = Encoding> {
   /** How often the routing directory is polled, ms. Default 1000. */
   readonly pollMs?: number
   readonly metrics?: MetricsOptions
+  /** For `json`: what the text of a job means to the app. Default: jobs are their texts. */
+  readonly codec?: E extends 'json' ? Codec<V> : never
+  /** Called as an operation begins; what it returns is called once, when the operation has settled. For traces. */
+  readonly trace?: (operation: TracedOperation) => ((end: TracedEnd) => void) | undefined
   /** Called with what an operator of the app should see. Default: nothing is logged. */
   readonly log?: (level: 'info' | 'warn' | 'error', message: string, detail: Readonly<Record<string, unknown>>) => void
+}
+
+/** One operation as the metrics count them: `update` of a text is a `get` and an `update`, `dequeue` what each look took. */
+export interface TracedOperation {
+  /** `create get update mutate delete expire push list dequeue ack nack extend reap`. */
+  readonly name: string
+  /** Undefined where it is not known, as for `dequeue`. */
+  readonly workspaceId: string | undefined
+}
+
+export interface TracedEnd {
+  /** What its script answered (`OK NOT_FOUND DENIED CONFLICT EMPTY` ...), the code of its error, or `ABORTED`. */
+  readonly outcome: string
+  /** What the operation rejects with. An answer that the caller's method turns into an error, as `CONFLICT`, is none yet. */
+  readonly error: unknown
+  /** Of the last try; 0 while unmanaged. */
+  readonly epoch: number
+  /** Tries after the first one. */
+  readonly retries: number
 }
 
 /** The part of a prom-client registry that is used. */
@@ -105,38 +128,59 @@ export interface CreateOptions extends WriteOptions {
   readonly queue?: string
 }
 
-/** `hash`: fields and values. `json`: the stored text, byte for byte. */
-export type JobValue<E extends Encoding> = E extends 'hash' ? Readonly<Record<string, string>> : string
+/** What Redis holds of a job. `hash`: fields and values. `json`: the text, byte for byte. */
+export type Stored<E extends Encoding> = E extends 'hash' ? Readonly<Record<string, string>> : string
 
-export interface Job<E extends Encoding> {
+/** Type of the fields of hashes that the app gives: texts. The client believes it and checks nothing. */
+export type Typed<J> = { readonly [F in keyof J]?: string }
+
+/** Between the text of a job and what the app works with. What `stringify` returns is stored byte for byte. */
+export interface Codec<V> {
+  /** Where it throws, the call rejects with `Occupied`, and its error as `cause`. */
+  parse(text: string): V
+  stringify(value: V): string
+}
+
+export interface Job<E extends Encoding, V = Stored<E>> {
   readonly jobId: string
-  readonly value: JobValue<E>
+  readonly value: V
   /** ms since 1970; absent where the job does not expire. */
   readonly expiresAt?: number
 }
 
-export type MutateCommand =
-  | readonly ['HSET', field: string, value: string]
-  | readonly ['HDEL', field: string]
-  | readonly ['HINCRBY', field: string, by: number | bigint]
-  | readonly ['HINCRBYFLOAT', field: string, by: number]
+export type Field<V> = [V] extends [object] ? keyof V & string : string
+/** Some of the fields of a hash; `Also` is what a field may be instead. */
+export type Fields<V, Also = never> = [V] extends [object]
+  ? string extends keyof V
+    ? Readonly<Record<string, string | Also>>
+    : { readonly [F in keyof V]?: NonNullable<V[F]> | Also }
+  : Readonly<Record<string, string | Also>>
+
+export type MutateCommand<F extends string = string> =
+  | readonly ['HSET', field: F, value: string]
+  | readonly ['HDEL', field: F]
+  | readonly ['HINCRBY', field: F, by: number | bigint]
+  | readonly ['HINCRBYFLOAT', field: F, by: number]
+
+/** `Store<Job>`: a store of hashes with the fields of `Job`; `Store<Job, 'json'>`: of what a codec makes. */
+export type Store<J, E extends Encoding = 'hash'> = JobStore<E, J>
 
 /** Jobs of one workspace. A job of another workspace is treated as one that is not there. */
-export interface JobStore<E extends Encoding> {
+export interface JobStore<E extends Encoding, V = Stored<E>> {
   readonly workspaceId: string
   /** Creates a job that does not exist. For hashes the workspace field is filled in. @throws JobExists, WorkspaceMismatch */
-  create(jobId: string, value: JobValue<E>, options?: CreateOptions): Promise<void>
+  create(jobId: string, value: V, options?: CreateOptions): Promise<void>
   /** `create` and its queue entry in one step. */
-  enqueue(jobId: string, value: JobValue<E>, options: CreateOptions & { readonly queue: string }): Promise<void>
+  enqueue(jobId: string, value: V, options: CreateOptions & { readonly queue: string }): Promise<void>
   /** Puts the entry of an existing job into a queue (again). False where the job does not exist. */
   push(jobId: string, options: WriteOptions & { readonly queue: string }): Promise<boolean>
-  get(jobId: string, options?: OperationOptions): Promise<Job<E> | undefined>
+  get(jobId: string, options?: OperationOptions): Promise<Job<E, V> | undefined>
   /** See `UpdateHash` and `UpdateText`. False where the job does not exist. */
-  readonly update: E extends 'hash' ? UpdateHash : UpdateText
+  readonly update: E extends 'hash' ? UpdateHash<V> : UpdateText<V>
   /** Runs at most 1,000 hash commands as one step, for `hash` only. One result each; undefined where the job does not exist. */
   mutate(
     jobId: string,
-    commands: readonly MutateCommand[],
+    commands: readonly MutateCommand<Field<V>>[],
     options?: WriteOptions,
   ): Promise<readonly string[] | undefined>
   /** False where the job did not exist. */
@@ -144,27 +188,27 @@ export interface JobStore<E extends Encoding> {
   /** Changes when the job expires. False where the job does not exist. */
   expire(jobId: string, expiry: Expiry, options?: WriteOptions): Promise<boolean>
   /** Every job of the workspace once, in no order. Reads the whole keyspace page by page. */
-  list(options?: OperationOptions & { readonly pageSize?: number }): AsyncIterableIterator<Job<E>>
+  list(options?: OperationOptions & { readonly pageSize?: number }): AsyncIterableIterator<Job<E, V>>
 }
 
 /**
  * Sets fields where every field of `expect` still has that value (null: is absent). The workspace field cannot change.
  * @throws Conflict
  */
-export type UpdateHash = (
+export type UpdateHash<V = Stored<'hash'>> = (
   jobId: string,
-  fields: Readonly<Record<string, string>>,
-  options?: WriteOptions & { readonly expect?: Readonly<Record<string, string | null>> },
+  fields: Fields<V>,
+  options?: WriteOptions & { readonly expect?: Fields<V, null> },
 ) => Promise<boolean>
 
 /**
- * Gives the stored text to `change` and writes what it returns, if the stored bytes are still the same; else reads again,
+ * Gives the job as it is stored to `change` and writes what it returns, if the stored bytes are still the same; else reads again,
  * at most `maxTries` (10) times. `change` may be called several times. The workspace cannot change.
  * @throws Conflict
  */
-export type UpdateText = (
+export type UpdateText<V = string> = (
   jobId: string,
-  change: (text: string) => string | Promise<string>,
+  change: (value: V) => V | Promise<V>,
   options?: WriteOptions & { readonly maxTries?: number },
 ) => Promise<boolean>
 
@@ -176,14 +220,14 @@ export interface DequeueOptions extends OperationOptions {
 }
 
 /** One entry taken from a queue. It comes back when it is neither acknowledged nor extended before its lease ends. */
-export interface Delivery<E extends Encoding> {
+export interface Delivery<E extends Encoding, V = Stored<E>> {
   readonly jobId: string
   /** Undefined only in epochs 0 and 1, for a stored value that names no usable workspace. */
   readonly workspaceId: string | undefined
   /** Redis TIME, ms. */
   readonly leaseEnd: number
   /** Reads the job; undefined where it was deleted since. */
-  read(options?: OperationOptions): Promise<Job<E> | undefined>
+  read(options?: OperationOptions): Promise<Job<E, V> | undefined>
   /** The work is done; `failed` says with what result, for the metrics. @throws LeaseLost */
   ack(options?: OperationOptions & { readonly failed?: boolean }): Promise<void>
   /** Puts the entry back to the end of the queue. @throws LeaseLost */
@@ -192,15 +236,15 @@ export interface Delivery<E extends Encoding> {
   extend(leaseMs?: number, options?: OperationOptions): Promise<void>
 }
 
-export interface Queue<E extends Encoding> {
+export interface Queue<E extends Encoding, V = Stored<E>> {
   readonly key: string
   /**
    * The oldest entry whose job exists, or undefined; that also when `deadlineMs` more than `waitMs` went by over entries
    * whose jobs are gone. Also returns entries whose lease has ended to the queue.
    */
-  dequeue(options?: DequeueOptions): Promise<Delivery<E> | undefined>
-  ack(delivery: Delivery<E>, options?: OperationOptions & { readonly failed?: boolean }): Promise<void>
-  nack(delivery: Delivery<E>, options?: OperationOptions): Promise<void>
+  dequeue(options?: DequeueOptions): Promise<Delivery<E, V> | undefined>
+  ack(delivery: Delivery<E, V>, options?: OperationOptions & { readonly failed?: boolean }): Promise<void>
+  nack(delivery: Delivery<E, V>, options?: OperationOptions): Promise<void>
   /** Puts entries whose lease has ended back; returns how many. `dequeue` does it by itself. */
   reap(options?: OperationOptions & { readonly leaseMs?: number }): Promise<number>
 }
@@ -220,12 +264,14 @@ export interface ClientState {
   readonly memberId: string
 }
 
-export interface KeyshiftClient<E extends Encoding> {
+export interface KeyshiftClient<E extends Encoding, V = Stored<E>> {
   /** Resolves once operations can run. @throws NotReady, after `deadlineMs` (10000) */
   ready(options?: { readonly deadlineMs?: number }): Promise<void>
   state(): ClientState
-  forWorkspace(workspaceId: string): JobStore<E>
-  queue(key: string): Queue<E>
+  /** `forWorkspace<Job>('w1')`: a store of hashes with the fields of `Job`. With a codec its type is that of all jobs. */
+  forWorkspace<J extends Typed<J> | V = V>(workspaceId: string): JobStore<E, E extends 'hash' ? J : V>
+  /** `queue<Job>(key)`: as with `forWorkspace`. */
+  queue<J extends Typed<J> | V = V>(key: string): Queue<E, E extends 'hash' ? J : V>
   /** Refuses new operations, waits for those in flight, ends the lease and the connection, within 5 s. Idempotent. */
   close(): Promise<void>
 }

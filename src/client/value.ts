@@ -1,6 +1,6 @@
 import { text } from '../redis/scripts.ts'
 import { Occupied } from './errors.ts'
-import type { Encoding, Job, JobValue } from './types.ts'
+import type { Codec, Encoding, Job, Stored } from './types.ts'
 
 // A byte order mark is part of the text: what is read must be what is compared.
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -9,7 +9,18 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 export function readJob<E extends Encoding>(encoding: E, jobId: string, expiry: unknown, value: unknown): Job<E> {
   const at = Number(text(expiry))
   const decoded = encoding === 'hash' ? readFields(value as unknown[]) : readText(jobId, value as Buffer)
-  return { jobId, value: decoded as JobValue<E>, ...(at >= 0 ? { expiresAt: at } : {}) }
+  return { jobId, value: decoded as Stored<E>, ...(at >= 0 ? { expiresAt: at } : {}) }
+}
+
+/** The job as the app's codec reads its text, or as it is. @throws Occupied */
+export function decode(codec: Codec<unknown> | undefined, job: Job<Encoding>): Job<Encoding, unknown> {
+  if (codec === undefined) return job
+  try {
+    return { ...job, value: codec.parse(job.value as string) }
+  } catch (cause) {
+    const name = JSON.stringify(job.jobId)
+    throw new Occupied(`the codec cannot read the text of job ${name}: it is left as it is`, { cause })
+  }
 }
 
 function readFields(list: unknown[]): Record<string, string> {

@@ -118,6 +118,7 @@ export async function tryOnce(
     metrics: makeMetrics(undefined, async () => new Map()),
     templates,
     encoding,
+    codec: undefined,
     workspaceField,
     operationTtlMs: 600_000,
     deadlineMs: 5000,

@@ -1,6 +1,7 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -12,7 +13,8 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals'
+import { nodeProgram, OTHER_NODES } from '../../../hack/test/nodes.ts'
 import { requireProgram } from '../../../hack/local/programs.ts'
 import { CLIENT_PEERS, writeClientPackage } from '../../../hack/build/client-package.ts'
 import { startTestRedis, type TestRedis } from '../redis/support/redis.ts'
@@ -75,6 +77,24 @@ test('it is small, has nothing but its peers, and none of the operator or the wo
   expect(readFileSync(join(installed, 'redis/scripts.generated.js'), 'utf8')).not.toMatch(/worker-|control-/)
 })
 
+test('publint and arethetypeswrong find nothing: it is an ES module alone, with the types that belong to it', () => {
+  const tool = (program: string, ...args: string[]) =>
+    spawnSync(join(modules, '.bin', program), args, {
+      encoding: 'utf8',
+      cwd: dir,
+      env: { ...process.env, NO_COLOR: '1' },
+    })
+  const publint = tool('publint', 'run', tarball, '--strict')
+  expect(publint.stdout).toContain('All good!')
+  expect(publint.status).toBe(0)
+  const types = tool('attw', tarball, '--profile', 'esm-only', '--format', 'json')
+  const { analysis } = JSON.parse(types.stdout) as { analysis: { packageName: string; problems: { kind: string }[] } }
+  expect(analysis.packageName).toBe('@keyshift/client')
+  // `require` gets the ES module itself: from Node 20.19 on that works, as the README says.
+  expect(analysis.problems.filter(({ kind }) => kind !== 'CJSResolvesToESM')).toEqual([])
+  expect(types.status).toBe(0)
+})
+
 test('its README leads to the API and to the rights, and every link of its pages works there', () => {
   const pages = files(installed).filter((file) => file.endsWith('.md'))
   expect(pages.map((file) => basename(file)).sort()).toEqual(['API.md', 'README.md', 'redis-users.md'])
@@ -114,15 +134,39 @@ await client.close()
 console.log(JSON.stringify([conflict, job.value.n, (await registry.metrics()).includes('ai_jobs_total{workspace_id="w1",status="completed"} 1')]))
 `
 
-test.each(['ioredis', 'ioredis5'])('an empty project uses it with %s, and ends by itself after close', (ioredis) => {
-  peers(ioredis)
-  writeFileSync(join(app, 'use.js'), USE)
-  const out = execFileSync(process.execPath, ['use.js'], {
-    cwd: app,
-    env: { ...process.env, REDIS: redis.address, NODE_OPTIONS: '' },
-    timeout: 30_000,
+const NODES: [string, string][] = [
+  [process.version.slice(1), process.execPath],
+  ...OTHER_NODES.map((v): [string, string] => [v, nodeProgram(v)]),
+]
+test('Node 20, 22 and 24 are among those it is used with', () => {
+  expect(NODES.map(([version]) => version.split('.')[0]).sort()).toEqual(['20', '22', '24'])
+})
+
+describe.each(NODES)('Node %s', (version, program) => {
+  const onNode = existsSync(program) ? test : test.skip
+  onNode.each(['ioredis', 'ioredis5'])(
+    'an empty project uses it with %s, and ends by itself after close',
+    (ioredis) => {
+      expect(execFileSync(program, ['--version']).toString().trim()).toBe(`v${version}`)
+      peers(ioredis)
+      writeFileSync(join(app, 'use.js'), USE)
+      const out = execFileSync(program, ['use.js'], {
+        cwd: app,
+        env: { ...process.env, REDIS: redis.address, NODE_OPTIONS: '' },
+        timeout: 60_000,
+      })
+      expect(JSON.parse(out.toString())).toEqual([true, '2', true])
+    },
+  )
+
+  onNode('require gives the same module', () => {
+    const use = "console.log(typeof require('@keyshift/client').createKeyshiftClient)"
+    const out = execFileSync(program, ['--no-warnings', '--input-type=commonjs', '--eval', use], {
+      cwd: app,
+      env: { ...process.env, NODE_OPTIONS: '' },
+    })
+    expect(out.toString().trim()).toBe('function')
   })
-  expect(JSON.parse(out.toString())).toEqual([true, '2', true])
 })
 
 const USE_TWICE = `
@@ -179,7 +223,7 @@ test('its types work in a strict TypeScript project and tell hash from json', ()
   writeFileSync(
     join(app, 'use.ts'),
     `
-import { createKeyshiftClient, type Job } from '@keyshift/client'
+import { createKeyshiftClient, type Codec, type Job, type Store } from '@keyshift/client'
 import { Redis } from 'ioredis'
 import { Registry } from 'prom-client'
 const common = { legacy: 'a:{job_id}', target: 'a:{w}:{job_id}', redis: { address: 'redis://r/0', Redis }, metrics: { registry: new Registry() } }
@@ -188,6 +232,28 @@ const json = createKeyshiftClient({ ...common, encoding: 'json' }).forWorkspace(
 export const a: Job<'hash'> | undefined = await hash.get('j')
 export const b: boolean = await json.update('j', (text) => text + ' ')
 export const c: boolean = await hash.update('j', { a: '1' }, { expect: { b: null } })
+interface Fields { status: 'new' | 'done'; owner?: string }
+interface Parsed { n: number }
+const typed: Store<Fields> = createKeyshiftClient({ ...common, encoding: 'hash' }).forWorkspace<Fields>('w')
+const codec: Codec<Parsed> = { parse: (text) => JSON.parse(text) as Parsed, stringify: JSON.stringify }
+const parsing = createKeyshiftClient({ ...common, encoding: 'json', codec })
+const parsed: Store<Parsed, 'json'> = parsing.forWorkspace('w')
+export const d: 'new' | 'done' | undefined = (await typed.get('j'))?.value.status
+export const e: number | undefined = (await parsed.get('j'))?.value.n
+export const f: number | undefined = (await (await parsing.queue('q').dequeue())?.read())?.value.n
+await typed.update('j', { status: 'done' }, { expect: { owner: null } })
+await typed.mutate('j', [['HSET', 'owner', 'me'], ['HDEL', 'owner']])
+await parsed.update('j', ({ n }) => ({ n: n + 1 }))
+// @ts-expect-error no such status
+await typed.update('j', { status: 'lost' })
+// @ts-expect-error no such field
+await typed.mutate('j', [['HDEL', 'other']])
+// @ts-expect-error a field is missing
+await typed.create('j', { owner: 'me' })
+// @ts-expect-error not what the codec takes
+await parsed.create('j', { m: 1 })
+// @ts-expect-error fields of a hash are texts
+createKeyshiftClient({ ...common, encoding: 'hash' }).forWorkspace<Parsed>('w')
 // @ts-expect-error a function is for texts
 await hash.update('j', (text: string) => text)
 // @ts-expect-error fields are for hashes

@@ -64,7 +64,7 @@ function start(number: number, jobs: readonly string[]): void {
       return repeat(resting, random, () => session.step(own))
     })
     const random = randomOf(seed, 'consumer', encoding, slot, incarnation, number)
-    const queue = clients[encoding].queue(QUEUES[encoding])
+    const queue = encoding === 'hash' ? clients.hash.queue(QUEUES.hash) : clients.json.queue(QUEUES.json)
     return [...callers, repeat(resting, random, () => consume(queue as never, recorder, random))]
   })
   round = Object.assign(state, { number, done: Promise.all(work) })

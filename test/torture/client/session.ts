@@ -158,7 +158,7 @@ export class Session<E extends Encoding> {
   async #changeText(draw: Draw): Promise<void> {
     const { recorder, client } = this.#options
     const { jobId, workspace } = draw
-    const store = (client as KeyshiftClient<'json'>).forWorkspace(workspace)
+    const store = (client as unknown as KeyshiftClient<'json'>).forWorkspace(workspace)
     await recorder.run(jobId, { kind: 'replace', workspace }, (id) =>
       this.#told(
         store.update(
