@@ -68,7 +68,7 @@ describe('close', () => {
       if (outcome !== 'done') expect(outcome).toBeInstanceOf(KeyshiftError)
     expect(client.state()).toMatchObject({ ready: false, reason: 'CLOSED' })
     await client.close()
-    await expect(store.get('j1')).rejects.toThrow(/CLOSED/)
+    await expect(store.get('j1')).rejects.toMatchObject({ message: expect.stringMatching(/CLOSED/), retry: 'never' })
   })
 
   test('ends at once where nothing was connected yet', async () => {

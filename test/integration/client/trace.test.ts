@@ -52,6 +52,7 @@ test('each operation is told of once at its begin and once at its end, with name
     ['reap', undefined, 'OK', 5, 1],
     ['dequeue', undefined, 'EMPTY', 5, 1],
   ])
+  expect(seen.map(({ end }) => end?.retries)).toEqual(seen.map(() => 0))
   expect(seen[5]?.end?.error).toMatchObject({ code: 'INVALID_ID' })
 })
 
