@@ -29,6 +29,9 @@ export function watchReverts(scene: Scene, status: Status): Revert {
   const foreignManager = configMap.value.exists ? configMap.value.foreignManager : deletedBy(status)
   if (foreignManager === undefined) return { status, mayWrite: true }
   const manager = cut(foreignManager, 128)
+  // What is not there may be what cannot be written: whether somebody deletes it once more cannot be told.
+  if (!configMap.value.exists && reverts?.manager === manager && scene.now - at(reverts) < FIGHT_MS)
+    return { status, mayWrite: true }
   if (reverts === undefined || scene.now - at(reverts) >= FIGHT_MS)
     return {
       status: { ...status, reverts: { count: 1, at: isoTime(scene.now), manager } },

@@ -12,7 +12,6 @@ import type { KubeClient } from '../../kube/client.ts'
 import { KubeError } from '../../kube/errors.ts'
 import { NAMESPACES, PODS } from '../../kube/resources.ts'
 import type { KubeObject, Pod } from '../../kube/types.ts'
-import { phaseIndex } from '../../protocol/phases.ts'
 import { WORK_KINDS } from '../../protocol/work.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { NamespaceCaches } from '../namespace-cache.ts'
@@ -160,9 +159,7 @@ export class Gatherer {
       const up = connection
       await usable(up, CONNECT_LIMIT_MS)
       const { observers } = resource.spec.redis
-      // From ReadRouting on a foreign writer holds no step.
-      const closely = phaseIndex(resource.status?.phase ?? 'Legacy') < phaseIndex('ReadRouting')
-      const value = await observeRedis(up, resource, (ask) => writers.look(key, up, { live, closely }, observers, ask))
+      const value = await observeRedis(up, resource, (ask) => writers.look(key, up, live, observers, ask))
       return { redis: { known: true, value }, work: await observeWork(connection, resource, jobs) }
     } catch (error) {
       return { redis: await explainTrouble(error, connection, resource), work: [] }

@@ -16,12 +16,8 @@ export interface WritersWatchOptions {
 
 /** CLIENT LIST grows with the application: between steps the whole list is looked at this often, ms. */
 const FRESH_MS = 15_000
-/**
- * Newcomers are asked for this often at most, and all resources together with 200 questions a second at most, ms: closely
- * as long as a writer would hold the walk, and at leisure once reads go to the targets.
- */
-const CLOSELY_MS = 25
-const LEISURELY_MS = 1000
+/** Newcomers are asked for this often at most, and all resources together with 200 questions a second at most, ms. */
+const NEWCOMERS_MS = 25
 const SHARE_MS = 5
 const RETRY_MS = 1000
 /** Without the right to ask, each question is a line in the ACL log. */
@@ -34,7 +30,6 @@ interface Entry {
   readonly connection: Connection
   readonly stop: AbortController
   known: { readonly at: number; readonly by: string; readonly value: Others } | undefined
-  everyMs: number
   watched: boolean
 }
 
@@ -47,21 +42,17 @@ export class WritersWatch {
     this.#options = options
   }
 
-  /**
-   * `live`: looks anew, whatever is known. `closely`: until the next look, whoever is there for some 50 ms is to be seen.
-   * @throws what `ask` throws
-   */
+  /** `live`: looks anew, whatever is known. @throws what `ask` throws */
   async look(
     resource: string,
     connection: Connection,
-    { live, closely }: { readonly live: boolean; readonly closely: boolean },
+    live: boolean,
     observers: readonly string[],
     ask: (memory: SeenBefore) => Promise<Others>,
   ): Promise<Others> {
     const now = () => this.#options.clock.monotonic()
     const entry = this.#entry(resource, connection)
     const { known, memory } = entry
-    entry.everyMs = closely ? CLOSELY_MS : LEISURELY_MS
     const by = observers.join('\n')
     if (!live && known?.by === by && now() - known.at < FRESH_MS) return known.value
     const value = await ask({
@@ -95,7 +86,6 @@ export class WritersWatch {
       connection,
       stop: new AbortController(),
       known: undefined,
-      everyMs: CLOSELY_MS,
       watched: false,
     }
     this.#entries.set(resource, entry)
@@ -105,11 +95,11 @@ export class WritersWatch {
   async #run(resource: string, entry: Entry): Promise<void> {
     const { clock, onNew } = this.#options
     const { signal } = entry.stop
-    let waitMs = entry.everyMs
+    let waitMs = NEWCOMERS_MS
     for (;;) {
       await clock.sleep(waitMs, signal)
       if (signal.aborted) return
-      waitMs = Math.max(entry.everyMs, this.#entries.size * SHARE_MS)
+      waitMs = Math.max(NEWCOMERS_MS, this.#entries.size * SHARE_MS)
       try {
         const answer = await entry.connection.call(['CLIENT', 'LIST', 'ID', ...entry.memory.ids()], CALL)
         if (!entry.memory.note(parseClientList(String(answer)), clock.monotonic())) continue

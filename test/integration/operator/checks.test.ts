@@ -330,7 +330,8 @@ describe('a breach goes where the design says, and latches', () => {
       return status?.observedGeneration === metadata.generation
     })
     await scene.condition('SLOHealthy', 'ChecksPass')
-    expect(await scene.condition('Stalled', 'CheckFailed')).toMatch(/keyshift.dev\/retry/)
+    await scene.condition('Stalled', 'CheckFailed')
+    expect((await scene.status()).awaits).toMatch(/keyshift.dev\/retry/)
     expect(await scene.status()).toMatchObject({ failed, epoch })
     await scene.app.apply(scene.spec(changes))
   }

@@ -51,8 +51,7 @@ const poke = (value: string) =>
   )
 const says = (said: RegExp) =>
   until(async () => {
-    const ready = await app.condition('Ready')
-    return said.test(`${ready?.reason} ${ready?.message}`)
+    return said.test((await app.resource()).status?.awaits ?? '')
   })
 
 it('D4 over maxmemory the work that is due waits, says why, and goes on by itself', async () => {
@@ -60,7 +59,7 @@ it('D4 over maxmemory the work that is due waits, says why, and goes on by itsel
   await trouble.begin()
   try {
     await apply()
-    await says(/RedisOutOfMemory: .*raise it, or free memory/)
+    await says(/RedisOutOfMemory: .*Raise maxmemory, or free memory/)
     expect((await app.document())?.epoch).toBe(1)
   } finally {
     await trouble.end()
@@ -69,11 +68,11 @@ it('D4 over maxmemory the work that is due waits, says why, and goes on by itsel
 })
 
 it.each<[Trouble['code'], RegExp]>([
-  ['NOREPLICAS', /^RedisTooFewReplicas .*min-replicas-to-write/],
-  ['READONLY', /^RedisNotPrimary /],
-  ['MISCONF', /^RedisCannotSave .*disk/],
-  ['LOADING', /^RedisLoading /],
-  ['BUSY', /^RedisBusy .*SCRIPT KILL/],
+  ['NOREPLICAS', /^RedisTooFewReplicas: .*min-replicas-to-write/],
+  ['READONLY', /^RedisNotPrimary: /],
+  ['MISCONF', /^RedisCannotSave: .*disk/],
+  ['LOADING', /^RedisLoading: /],
+  ['BUSY', /^RedisBusy: .*SCRIPT KILL/],
 ])('D4 %s is what status waits for, and it goes on by itself', async (code, said) => {
   const trouble = troubleOf(code)
   await trouble.begin()
@@ -83,6 +82,6 @@ it.each<[Trouble['code'], RegExp]>([
   } finally {
     await trouble.end()
   }
-  await says(/^NoMembers /)
+  await says(/^NoMembers: /)
   expect((await app.resource()).status?.epoch).toBe(1)
 })

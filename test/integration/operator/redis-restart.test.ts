@@ -143,8 +143,7 @@ describe.each(NEXT)('in %s', (phase, next) => {
     await clientWorks()
     if (phase !== 'Legacy') {
       await until(async () => (await app.condition('Stalled'))?.reason === 'RedisDataLost')
-      const { message } = (await app.condition('Stalled')) ?? {}
-      expect(message).toMatch(/gone from Redis.*restore the jobs from a backup.*keyshift\.dev\/retry/)
+      expect((await status()).awaits).toMatch(/gone from Redis.*Restore the jobs from a backup.*keyshift\.dev\/retry/)
       expect((await status()).epoch).toBe(before.epoch)
       await answer(phase)
     }
