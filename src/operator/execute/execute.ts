@@ -1,3 +1,4 @@
+import { REASONS } from '../../api/reasons.ts'
 import { configMapName, keysOf, type JobKeyMigration } from '../../api/resource.ts'
 import type { Status } from '../../api/status.ts'
 import type { Action } from '../../decision/types.ts'
@@ -52,7 +53,8 @@ export async function execute(deps: ExecutorDeps, context: ActionContext, action
     if (isConflict(error)) return refuse('Conflict', (error as Error).message)
     if (error instanceof KubeError) return refuse('KubernetesRefused', error.message)
     const { reason, message } = redisTrouble(error)
-    return refuse(reason, message)
+    // Status shows it under ActionRefused, which cannot say what to do about this one.
+    return refuse(reason, `${message} ${REASONS[reason].action}`)
   }
 }
 
