@@ -33,7 +33,7 @@ export const SCOPES: Readonly<Record<string, Scope>> = {
   },
   'two workspaces, expiring jobs': { ...ONE, clients: 1, workspaces: 2, slow: true, expiry: true },
   'compare-and-set, slow and lapsing': { ...ONE, compares: true, slow: true, lapses: true },
-  'compare-and-set of two workspaces, killed clients': { ...ONE, workspaces: 2, compares: true, restarts: true },
+  'compare-and-set of two workspaces': { ...ONE, workspaces: 2, compares: true },
   'joining pods': { ...ONE, slow: true, lapses: true, joins: true },
   'a queue, two workspaces, lapsing clients': { ...ONE, workspaces: 2, queue: true, lapses: true },
   'a queue, expiring jobs, killed clients': { ...ONE, queue: true, restarts: true, expiry: true },
@@ -62,6 +62,15 @@ export const WIDE_SCOPES: Readonly<Record<string, Scope>> = {
     expiry: true,
   },
   'two workspaces, killed clients': { ...ONE, workspaces: 2, slow: true, restarts: true, lapses: true },
+  'two clients, two workspaces, a queue, lapsing': { ...ONE, workspaces: 2, queue: true, slow: true, lapses: true },
+  'two workspaces, failover, compare-and-set': {
+    ...ONE,
+    clients: 1,
+    workspaces: 2,
+    failover: true,
+    compares: true,
+    lapses: true,
+  },
   'three clients, slow and lapsing': { ...ONE, clients: 3, slow: true, lapses: true },
 }
 
@@ -224,6 +233,12 @@ export const NEGATIVES: Readonly<Record<string, NegativeCase>> = {
     scope: { ...ONE, clients: 1, lapses: true, failover: true, availability: false },
     violates: /^I/,
     ends: /.*/,
+  },
+  'where replicas are asked before the proofs a failover brings a job without target key to reads without fallback': {
+    off: ['ackedForStep'],
+    scope: { ...ONE, clients: 1, failover: true },
+    violates: /^I2: a read missed a job that is there/,
+    ends: /client of epoch \d+: get/,
   },
   'without owner keys two workspaces make the same job id, of which legacy holds one': {
     off: ['owner'],

@@ -145,7 +145,7 @@ export class Operator {
     if (s.fenceLost || (kind === 'back' && !this.#mayGoBack(s, state))) return
     emit(
       `operator publishes ${text} (${kind})`,
-      this.#publish(this.#acked(s), rung, kind === 'forward' ? FORWARD : STEPPED),
+      this.#publish(this.#rules.ackedForStep ? this.#acked(s) : s, rung, kind === 'forward' ? FORWARD : STEPPED),
     )
   }
 

@@ -42,6 +42,8 @@ export const ALL_RULES = {
   voidLineage: true,
   /** The fence counts as raised once every replica has acknowledged it. */
   ackedFence: true,
+  /** It is read back and acknowledged for each step anew, also where it stands there already. */
+  ackedForStep: true,
   /** Where creates make no legacy key, the owner key says which workspace holds the job id. */
   owner: true,
   /** Deleting a legacy key sets the owner key of its job, in the same script. */
