@@ -190,6 +190,8 @@ class Client:
         argv = [self.member, told, self._hashes[told], LEASE_MS, *self._pod, self._version, illegal, self._example[:200]]
         status, fence = await self._send(conn, "member-renew", keys, argv, end)
         self._release(conn)
+        if not self._flight:
+            await self.shrink()  # This one may have been out while the others were ended.
         if status == "OK":
             self._fence, self._illegal = fence.decode(), self._illegal - illegal
 
