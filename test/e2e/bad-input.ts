@@ -1,7 +1,7 @@
 import { apply, awaitRollouts } from '../../demo/deploy.ts'
 import { RedisConnection, type Command } from '../../demo/resp.ts'
 import { until } from '../../hack/system/wait.ts'
-import { awaitCondition, awaitMigration, events, makeApp, read, type Stand } from './support.ts'
+import { awaitCondition, awaitMigration, events, dropNamespaces, makeApp, read, type Stand } from './support.ts'
 
 const NAMESPACE = 'bad'
 const PROMETHEUS = { address: 'http://prometheus.monitoring.svc:9090' }
@@ -71,7 +71,10 @@ export function badInput(stand: () => Stand): void {
       for (const n of [1, 2, 3, 4, 5]) await seed(n)
     }, 240_000)
 
-    afterAll(() => redis?.close())
+    afterAll(async () => {
+      redis?.close()
+      await dropNamespaces(stand(), NAMESPACE, `${NAMESPACE}-other`)
+    })
 
     it('a pod of the workload that runs an image without the client holds phase 0, named with its image', async () => {
       const { kubectl } = stand().target

@@ -5,7 +5,7 @@ import { awaitRollouts } from '../../demo/deploy.ts'
 import { hasArrived } from '../../demo/resource.ts'
 import { RedisConnection } from '../../demo/resp.ts'
 import { until } from '../../hack/system/wait.ts'
-import { awaitMigration, makeApp, type Stand } from './support.ts'
+import { awaitMigration, dropNamespaces, makeApp, type Stand } from './support.ts'
 
 const NAMESPACE = 'small'
 const minimal = join(process.cwd(), 'examples/minimal.yaml')
@@ -29,7 +29,10 @@ export function smallApp(stand: () => Stand): void {
       })
     }, 240_000)
 
-    afterAll(() => redis?.close())
+    afterAll(async () => {
+      redis?.close()
+      await dropNamespaces(stand(), NAMESPACE)
+    })
 
     const keys = async (): Promise<string[]> => {
       const names = (await redis.command('KEYS', 'ai:job:*')) as readonly Buffer[]

@@ -38,6 +38,11 @@ export async function makeApp(stand: Stand, namespace: string, files: readonly s
   for (const file of ['redis.yaml', ...files]) await apply(target.kubectl, namespace, manifests(file, images))
 }
 
+/** The node is small: what one part leaves must not take the room of the next. */
+export async function dropNamespaces({ target }: Stand, ...names: readonly string[]): Promise<void> {
+  await target.kubectl(['delete', 'namespace', ...names, '--ignore-not-found', '--wait=false'])
+}
+
 export async function read({ target }: Stand, namespace: string, name: string): Promise<Migration> {
   return JSON.parse(await target.kubectl(['get', 'jkm', name, '-n', namespace, '-o', 'json'])) as Migration
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { run } from '../../hack/system/run.ts'
-import { events, read, type Stand } from './support.ts'
+import { dropNamespaces, events, read, type Stand } from './support.ts'
 
 const NAMESPACE = 'trial'
 
@@ -25,9 +25,7 @@ export function tutorial(stand: () => Stand): void {
       return run('bash', ['-euo', 'pipefail', '-c', script], { env, limitMs: 660_000 })
     }
 
-    afterAll(async () => {
-      await stand().target.kubectl(['delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=false'])
-    })
+    afterAll(() => dropNamespaces(stand(), NAMESPACE))
 
     it('has blocks to run', () => expect(blocks.length).toBeGreaterThan(5))
 
