@@ -9,9 +9,10 @@ export function podTrouble(pod: Pod): string | undefined {
   const told = (type: string, is: string) => status?.conditions?.find((one) => one.type === type && one.status === is)
   // Evicted, a node that is gone, a deadline: the pod's own words come before those of its containers.
   if (status?.phase === 'Failed' && (status.reason ?? '') !== '') return `failed: ${inWords(status)}`
+  // What to do about one that does not go comes before why it goes.
+  if (metadata.deletionTimestamp !== undefined) return deletionTrouble(pod)
   const disrupted = told('DisruptionTarget', 'True')
   if (disrupted !== undefined) return `being taken away: ${inWords(disrupted)}`
-  if (metadata.deletionTimestamp !== undefined) return deletionTrouble(pod)
   if (status?.phase === 'Unknown' || status?.reason === 'NodeLost') return NODE_LOST
   const unscheduled = told('PodScheduled', 'False')
   if (unscheduled !== undefined)

@@ -76,7 +76,7 @@ const CASES: [string, Pod, RegExp | undefined][] = [
       metadata: { deletionTimestamp: 'now' },
       status: { conditions: [{ type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager' }] },
     }),
-    /^being taken away: DeletionByTaintManager$/,
+    /^being deleted: if it stays, its node is lost; delete the node/,
   ],
   [
     'that a container before it crashes',
