@@ -43,6 +43,16 @@ it('serves probes and metrics, logs JSON that carries the resource, and gives th
   expect(lease).toBe('')
 })
 
+it('is alive and ready while Redis and Prometheus are away: that is for status to say', async () => {
+  const app = await App.create(world, 'alone')
+  const started = await startOperatorProcess(world, { KEYSHIFT_NAMESPACES: 'alone', KEYSHIFT_LEASE: 'alone' })
+  const away = { address: 'redis://127.0.0.1:1/0' }
+  await app.apply(app.spec({ redis: away, slo: { disabled: false, prometheus: { address: 'http://127.0.0.1:1' } } }))
+  await until(async () => (await app.resource()).status?.awaits?.startsWith('RedisUnreachable') === true)
+  expect(await probe(`${started.url}/readyz`)).toBe(200)
+  expect(await probe(`${started.url}/healthz`)).toBe(200)
+})
+
 it('says which settings are wrong and ends with 1', async () => {
   const started = await startOperatorProcess(world, { KEYSHIFT_IMAGE: '', KEYSHIFT_WORKERS: 'many' })
   expect(await started.exit).toBe(1)
