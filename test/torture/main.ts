@@ -41,7 +41,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
 
 try {
   console.error(`seed ${seed}`)
-  const { report, failure, seconds } = await torture({
+  const { report, faults, failure, seconds } = await torture({
     minutes,
     seed,
     sentinel,
@@ -53,6 +53,8 @@ try {
   if (values.json === true) console.log(JSON.stringify(report))
   else console.log(JSON.stringify(report, undefined, 2))
   console.error(`${Math.round(report.operations / seconds)} operations a second were checked`)
+  const made = Object.entries(faults).map(([fault, times]) => `${fault} ${times}`)
+  console.error(`faults made: ${made.sort().join(', ')}`)
   if (failure !== undefined) console.error(failure)
   const nothing = Object.values(report.violations).every((count) => count === 0)
   process.exitCode = nothing && failure === undefined ? 0 : 1

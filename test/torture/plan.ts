@@ -1,4 +1,5 @@
 /** What a seed makes of each round: where the walk is sent and what breaks when. Pure, so that a seed can be run again. */
+import { LEASE_TTL_MS } from '../../src/protocol/control-keys.ts'
 import { PHASES, type Phase } from '../../src/protocol/phases.ts'
 import { pick, randomOf } from './jobs.ts'
 import type { Aim } from './operator.ts'
@@ -19,6 +20,9 @@ export type Fault =
   | { readonly kind: 'operator-dies'; readonly actions: number }
   | { readonly kind: 'old-status'; readonly passes: number | undefined }
 
+/** What a run counts of that which was really done: a stop that outlasted the lease counts as both. */
+export type FaultName = Fault['kind'] | 'stop-past-lease'
+
 export interface Round {
   readonly lengthMs: number
   /** In order of `at`, ms from the start of the round. */
@@ -38,23 +42,23 @@ export interface PlanOptions {
   readonly slots: number
   /** Slots behind a proxy. */
   readonly proxied: readonly number[]
-  /** Also stop clients for longer than their lease lives, and through a whole walk. */
-  readonly longStops: boolean
+  /** Long enough to also stop clients through a whole walk, and for any fault to come of itself. */
+  readonly long: boolean
   /** Sentinels are there: every third round has a failover. */
   readonly sentinel: boolean
 }
 
-/** Longer than a lease lives, ms. */
-const LONG_STOP_MS = 17_000
+const LONG_STOP_MS = LEASE_TTL_MS + 2000
 const LONG_STOP_EVERY = 7
 const SLEEPER_EVERY = 5
 const FAILOVER_EVERY = 3
 
 export function planRound(options: PlanOptions, number: number): Round {
   const random = randomOf(options.seed, 'round', number)
-  const long = options.longStops && number % LONG_STOP_EVERY === LONG_STOP_EVERY - 1
-  if (options.longStops && number % SLEEPER_EVERY === 1)
+  if (!options.long && number === 0) return opening(options, random)
+  if (options.long && number % SLEEPER_EVERY === 1)
     return { lengthMs: 0, aims: [], faults: [], purge: undefined, sleeper: Math.floor(random() * options.slots) }
+  const long = options.long ? number % LONG_STOP_EVERY === LONG_STOP_EVERY - 1 : number === 1 && !options.sentinel
   const lengthMs = long ? LONG_STOP_MS + 2000 : Math.round(3000 + random() * 2500)
   const faults = Array.from({ length: 2 + Math.floor(random() * 4) }, () => ({
     at: Math.round(random() * Math.min(lengthMs, 5000) * 0.8),
@@ -75,6 +79,26 @@ export function planRound(options: PlanOptions, number: number): Round {
 
 const LAST = PHASES.at(-1) as Phase
 
+/** Where a run is too short to trust to luck: each fault that the proof is about, while the walk climbs. */
+function opening({ slots, proxied, sentinel }: PlanOptions, random: () => number): Round {
+  const client = Math.floor(random() * slots)
+  const others = proxied.filter((slot) => slot !== client)
+  const faults: Round['faults'] = [
+    // The walk begins with a preflight: its worker is killed as it starts.
+    { at: 0, fault: { kind: 'kill-worker', afterMs: Math.round(random() * 100) } },
+    { at: 1000, fault: { kind: 'kill-client', slot: client, newPod: random() < 0.5, lapse: random() < 0.5 } },
+    ...(sentinel
+      ? [{ at: 2000, fault: { kind: 'failover' } as const }]
+      : [
+          { at: 2000, fault: { kind: 'cut', slot: pick(random, others) } as const },
+          { at: 3000, fault: { kind: 'kill-redis', ms: Math.round(random() * 600) } as const },
+        ]),
+    { at: 4500, fault: drawFault({ slots, proxied }, random) },
+  ]
+  const aims = [{ at: 0, aim: { targetPhase: LAST, canaryPercentage: 100 } }]
+  return { lengthMs: 6000, aims, faults, purge: undefined, sleeper: undefined }
+}
+
 /** Most rounds climb; some fall, and some waver, so that steps are taken back before they have converged. */
 function drawAims(random: () => number, lengthMs: number): Round['aims'] {
   const mood = random()
@@ -90,7 +114,7 @@ function drawAim(random: () => number, phases: readonly Phase[]): Aim {
   return { targetPhase: pick(random, phases), canaryPercentage: pick(random, [20, 50, 70, 100]) }
 }
 
-function drawFault({ slots, proxied }: PlanOptions, random: () => number): Fault {
+function drawFault({ slots, proxied }: Pick<PlanOptions, 'slots' | 'proxied'>, random: () => number): Fault {
   const [kind, a, b, c] = [random(), random(), random(), random()]
   const slot = Math.floor(a * slots)
   const throughProxy = proxied[Math.floor(a * proxied.length)] ?? 0

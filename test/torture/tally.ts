@@ -1,3 +1,5 @@
+import type { FaultName } from './plan.ts'
+
 export const INVARIANTS = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6'] as const
 export type Invariant = (typeof INVARIANTS)[number]
 
@@ -8,6 +10,8 @@ const SHOWN = 5
 export class Tally {
   readonly #counts = new Map<Invariant, number>()
   readonly texts: string[] = []
+  /** How often each fault was really made. */
+  readonly faults = new Map<FaultName, number>()
   readonly #say: (text: string) => void
   kills = 0
   routingChanges = 0
@@ -22,6 +26,10 @@ export class Tally {
     if (count > SHOWN) return
     this.texts.push(`${invariant}: ${text}`)
     this.#say(`VIOLATION of ${invariant}: ${text}`)
+  }
+
+  made(fault: FaultName): void {
+    this.faults.set(fault, (this.faults.get(fault) ?? 0) + 1)
   }
 
   get violations(): Record<Invariant, number> {

@@ -11,7 +11,7 @@ import { homeOf, randomOf, WORKSPACES } from './jobs.ts'
 import { judgeHistory, judgeKeys, type Claims, type Rest } from './judge.ts'
 import { readKeys, removal } from './keys.ts'
 import { CONTROL_PREFIX, TortureOperator, wentBack, type Aim } from './operator.ts'
-import { planRound, type PlanOptions, type Round } from './plan.ts'
+import { planRound, type FaultName, type PlanOptions, type Round } from './plan.ts'
 import { Population } from './population.ts'
 import type { SabotageName } from './sabotage.ts'
 import { Tally, type Invariant } from './tally.ts'
@@ -27,6 +27,8 @@ export interface TortureOptions {
   readonly client?: readonly string[] | undefined
   /** A rule that clients break. */
   readonly sabotage?: SabotageName | undefined
+  /** The run goes on, for some rounds more, until each of these was made. */
+  readonly makes?: readonly FaultName[]
   readonly say?: (text: string) => void
 }
 
@@ -44,6 +46,8 @@ export interface TortureResult {
   readonly report: TortureReport
   /** Violations in words, the first ones of each invariant. */
   readonly texts: readonly string[]
+  /** How often each fault was made: one that found nothing to break does not count. */
+  readonly faults: Readonly<Partial<Record<FaultName, number>>>
   /** Something did not get on that must, or a client met what it must never meet. */
   readonly failure: string | undefined
   readonly seconds: number
@@ -61,6 +65,8 @@ const REST_LIMIT_MS = 30_000
 const WALK_LIMIT_MS = 90_000
 /** For a client to sleep through a walk, ms. */
 const SLEEP_LIMIT_MS = 40_000
+/** Rounds in which what a run shall make must come. */
+const MOST_ROUNDS = 8
 /** Documents reach a pod this late, at most, ms. */
 const MOUNT_LAG_MS = 300
 
@@ -113,7 +119,7 @@ class Run {
     this.#options = options
     this.#tally = new Tally((text) => this.#say(text))
     const { seed, minutes, sentinel = false } = options
-    this.#plan = { seed, slots: SLOTS, proxied: PROXIED, longStops: minutes >= 1.5, sentinel }
+    this.#plan = { seed, slots: SLOTS, proxied: PROXIED, long: minutes >= 1.5, sentinel }
     this.#lag = randomOf(options.seed, 'lag')
   }
 
@@ -166,9 +172,14 @@ class Run {
     this.#operator.start()
     const end = this.#started + minutes * 60_000 - LAST_WALK_MS
     do await this.#oneRound(planRound(this.#plan, this.#round))
-    while (performance.now() < end)
+    while (performance.now() < end || this.#lacksFaults())
     await this.#walk(PHASES.at(-1) ?? 'Legacy')
     await this.#walk('Legacy')
+  }
+
+  #lacksFaults(): boolean {
+    const { makes = [] } = this.#options
+    return this.#round < MOST_ROUNDS && makes.some((fault) => !this.#tally.faults.has(fault))
   }
 
   async stop(): Promise<void> {
@@ -178,13 +189,14 @@ class Run {
 
   result(failure: string | undefined): TortureResult {
     const { operations, unknown, undecided } = this.#histories
-    const { kills, routingChanges, violations, texts } = this.#tally
+    const { kills, routingChanges, violations, texts, faults } = this.#tally
     const { seed, minutes } = this.#options
     if (undecided > 0) this.#say(`${undecided} stretches of a job had too many orders to be judged`)
     const seconds = (performance.now() - this.#started) / 1000
     return {
       report: { seed, minutes, operations, kills, routingChanges, unknown, violations },
       texts,
+      faults: Object.fromEntries(faults),
       failure,
       seconds,
     }
@@ -227,9 +239,9 @@ class Run {
       ...round.faults.map(({ at, fault }) => ({
         at,
         act: () => {
-          if (fault.kind === 'operator-dies') operator.die(fault.actions)
-          else if (fault.kind === 'old-status') operator.restore(fault.passes)
-          else world.break(fault)
+          if (fault.kind !== 'operator-dies' && fault.kind !== 'old-status') return world.break(fault)
+          this.#tally.made(fault.kind)
+          return fault.kind === 'operator-dies' ? operator.die(fault.actions) : operator.restore(fault.passes)
         },
       })),
       { at: round.lengthMs, act: () => undefined },

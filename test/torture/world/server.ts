@@ -32,9 +32,9 @@ export interface Host {
   /** Ends the primary as a crash does, and starts it again on its own data. */
   crash(awayMs: number): Promise<void>
   /** Stops the primary for a while, and lets it go on. */
-  pause(hold: () => Promise<void>): Promise<void>
-  /** Makes another one the primary, where there is one. */
-  failover(): Promise<void>
+  pause(hold: () => Promise<unknown>): Promise<void>
+  /** Makes another one the primary. @returns whether one took over */
+  failover(): Promise<boolean>
   /** A plain connection to the primary, once everything runs as it shall. */
   connect(): Promise<RedisConnection>
   /** Plain connections to all others. */
@@ -60,7 +60,7 @@ async function startSingle(root: string): Promise<Host> {
       redis = await restart(redis, { dir, args: AOF }, awayMs)
     },
     pause: (hold) => paused(redis, hold),
-    failover: async () => undefined,
+    failover: async () => false,
     connect: () =>
       until('a connection to Redis', () => open(port), { limitMs: LIMIT_MS, everyMs: 50, look: redis.logFile }),
     others: async () => [],
@@ -105,7 +105,10 @@ async function startReplicated(dir: string): Promise<Host> {
       one.server = await restart(one.server, { dir: one.dir, args: REPLICATED }, awayMs)
     },
     pause: async (hold) => paused((await current()).server, hold),
-    failover: async () => void (await sentinels.failover()),
+    failover: async () => {
+      const { server } = await current()
+      return (await sentinels.failover()) !== server.port
+    },
     connect: async () => {
       const [first, ...rest] = await everything()
       for (const one of rest) one.close()
@@ -129,7 +132,7 @@ async function restart(redis: LocalRedis, again: { dir: string; args: string[] }
   return startRedis({ ...again, port: redis.port })
 }
 
-async function paused({ pid }: LocalRedis, hold: () => Promise<void>): Promise<void> {
+async function paused({ pid }: LocalRedis, hold: () => Promise<unknown>): Promise<void> {
   process.kill(pid, 'SIGSTOP')
   try {
     await hold()

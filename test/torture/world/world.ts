@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { RedisConnection } from '../../../demo/resp.ts'
+import { LEASE_TTL_MS } from '../../../src/protocol/control-keys.ts'
 import type { LogLine } from '../client/wire.ts'
 import type { Fault } from '../plan.ts'
 import { CONTROL_PREFIX } from '../operator.ts'
@@ -104,51 +105,69 @@ export class World {
 
   async #carryOut(fault: Fault): Promise<void> {
     const slot = 'slot' in fault ? this.slots[fault.slot] : undefined
+    const made = (): void => this.#tally.made(fault.kind)
     switch (fault.kind) {
       case 'kill-client': {
         const uid = slot?.pod.uid
         this.#tally.kills += 1
         await slot?.kill(fault.newPod)
+        made()
         if (fault.lapse && uid !== undefined) await this.#lapse(uid)
         return slot?.ready()
       }
       case 'stop-client':
         slot?.signal('SIGSTOP')
+        made()
         if (fault.lapse && slot !== undefined) await this.#lapse(slot.pod.uid)
-        await this.#sleep(fault.ms)
+        if ((await this.#sleep(fault.ms)) > LEASE_TTL_MS) this.#tally.made('stop-past-lease')
         return slot?.signal('SIGCONT')
-      case 'kill-worker':
-        if (await this.#worker(fault.afterMs)) this.#tally.kills += this.workers.kill()
+      case 'kill-worker': {
+        const killed = (await this.#worker(fault.afterMs)) ? this.workers.kill() : 0
+        this.#tally.kills += killed
+        if (killed > 0) made()
         return
+      }
       case 'double-worker':
-        if (await this.#worker(fault.afterMs)) this.workers.double()
-        return
+        if (!(await this.#worker(fault.afterMs))) return
+        made()
+        return this.workers.double()
       case 'stop-worker':
         if (!(await this.#worker(fault.afterMs))) return
         this.workers.signal('SIGSTOP')
+        made()
         await this.#sleep(fault.ms)
         return this.workers.signal('SIGCONT')
       case 'kill-redis':
         this.#tally.kills += 1
-        return this.#toRedis(() => this.server.crash(fault.ms))
+        await this.#toRedis(() => this.server.crash(fault.ms))
+        return made()
       case 'stop-redis':
-        return this.#toRedis(() => this.server.pause(() => this.#sleep(fault.ms)))
+        await this.#toRedis(() => this.server.pause(() => this.#sleep(fault.ms)))
+        return made()
       case 'failover':
-        return this.#toRedis(() => this.server.failover())
+        return this.#toRedis(async () => {
+          if (await this.server.failover()) made()
+        })
       case 'cut':
-        return slot?.proxy?.cut()
+        if ((slot?.proxy?.cut() ?? 0) > 0) made()
+        return
       case 'vanish':
         slot?.proxy?.vanish()
+        if (slot?.proxy !== undefined) made()
         // In the end the peer's kernel gives them up.
         await this.#sleep(3000)
-        return slot?.proxy?.cut()
+        return void slot?.proxy?.cut()
       case 'cut-next':
-        return slot?.proxy?.cutNext(fault.where, 'ai:job:')
+        slot?.proxy?.cutNext(fault.where, 'ai:job:')
+        if (slot?.proxy !== undefined) made()
+        return
       case 'delay':
         slot?.proxy?.delayReplies(() => fault.byMs)
+        if (slot?.proxy !== undefined) made()
         await this.#sleep(fault.ms)
         return slot?.proxy?.delayReplies(() => 0)
       case 'stick':
+        made()
         return slot?.stick(fault.ms)
       case 'operator-dies':
       case 'old-status':
@@ -157,9 +176,9 @@ export class World {
     }
   }
 
-  #toRedis(work: () => Promise<void>): Promise<void> {
+  #toRedis(work: () => Promise<unknown>): Promise<void> {
     this.#torn ??= this.#now()
-    this.#redisFaults = this.#redisFaults.then(work)
+    this.#redisFaults = this.#redisFaults.then(async () => void (await work()))
     return this.#redisFaults
   }
 
@@ -189,13 +208,15 @@ export class World {
     }
   }
 
-  #sleep(ms: number): Promise<void> {
+  /** Cut short by `heal`. @returns how long it was, ms */
+  #sleep(ms: number): Promise<number> {
     const { signal } = this.#healing
+    const begun = performance.now()
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer)
         signal.removeEventListener('abort', done)
-        resolve()
+        resolve(performance.now() - begun)
       }
       const timer = setTimeout(done, ms)
       if (signal.aborted) done()

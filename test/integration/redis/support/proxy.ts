@@ -24,8 +24,8 @@ export interface Proxy {
   vanish(): void
   /** As proxies do that keep connections of their own: what clients call themselves does not reach the server. */
   hideNames(): void
-  /** Resets all connections. */
-  cut(): void
+  /** Resets all connections. @returns how many there were of clients */
+  cut(): number
   /** Refuses connections, or takes them again. */
   refuse(on: boolean): void
   /** Sends new connections to another port. */
@@ -136,7 +136,9 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
     hideNames: () => (hidesNames = true),
     cut: () => {
       held.splice(0)
+      const count = clients.size
       for (const socket of sockets) socket.resetAndDestroy()
+      return count
     },
     refuse: (on) => (refusing = on),
     redirect: (port) => (target = port),
