@@ -42,12 +42,21 @@ local function usable_id(s, forbidden)
   return type(s) == 'string' and s ~= '' and #s <= 512 and not string.find(s, forbidden, 1, true) and is_utf8(s)
 end
 -- Workspace in the bytes of a JSON text: its top-level field, or nil. Never guessed at.
-local function workspace_in_text(text, field)
+local function decoded_workspace(text, field)
   local ok, value = pcall(cjson.decode, text)
   if not ok or type(value) ~= 'table' then return nil end
   local ws = value[field]
   if type(ws) ~= 'string' then return nil end
   return ws
+end
+
+-- The same; the two keys of a job hold the same text as a rule, and it is decoded once.
+local last = {}
+local function workspace_in_text(text, field)
+  if last.text ~= text or last.field ~= field then
+    last = { text = text, field = field, workspace = decoded_workspace(text, field) }
+  end
+  return last.workspace
 end
 
 -- Type of the key ('none' where absent) and the workspace its value names (nil: none that can be read).

@@ -92,6 +92,14 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['client/values'],
   },
   {
+    name: 'the workspace of one text is taken for that of another',
+    file: `${LUA}/lib/workspace.lua`,
+    find: 'if last.text ~= text or last.field ~= field then',
+    replace: 'if last.field ~= field then',
+    suite: 'integration',
+    tests: ['client/values'],
+  },
+  {
     name: 'a write is not asked for all its rights before it begins',
     file: `${LUA}/lib/job.lua`,
     find: 'return missing_right(list)',
