@@ -18,6 +18,7 @@ import { QueueConsumer } from './queue.ts'
 import { Readiness } from './readiness.ts'
 import { RoutingSource } from './routing-source.ts'
 import { Routing } from './routing.ts'
+import { checkDeadline } from './steps.ts'
 import type { ClientOptions, ClientState, Encoding, KeyshiftClient, Stored } from './types.ts'
 
 const READY_MS = 10_000
@@ -66,6 +67,8 @@ class Client<E extends Encoding> {
     const pollMs = millis('pollMs', options.pollMs, 1000)
     this.#log = options.log ?? (() => undefined)
     const field = options.workspaceField ?? this.#templates.workspacePlaceholder
+    if (typeof field !== 'string' || field === '' || !field.isWellFormed())
+      throw new InvalidArgument('workspaceField must be the name of the field that holds the workspace')
     const podUid = options.podUid ?? process.env['POD_UID'] ?? ''
     this.#connection = new Connection({
       ...asArgument(() => connectionOptions(options.redis)),
@@ -129,7 +132,9 @@ class Client<E extends Encoding> {
   }
 
   async ready(options: { readonly deadlineMs?: number } = {}): Promise<void> {
-    const end = performance.now() + (options.deadlineMs ?? READY_MS)
+    const { deadlineMs = READY_MS } = options
+    checkDeadline(deadlineMs)
+    const end = performance.now() + deadlineMs
     await this.#readiness.routing(end)
     await this.#connection.ready({ deadlineMs: end - performance.now() })
   }

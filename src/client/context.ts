@@ -70,8 +70,9 @@ export function ownName(jobId: string, answer: Answer): Answer {
 
 export function checkOperationId(id: string | undefined): void {
   if (id === undefined) return
-  if (id === '' || !id.isWellFormed()) throw new InvalidId('operation id', id, 'is empty or not well-formed UTF-16')
-  if (Buffer.byteLength(id) > 512) throw new InvalidId('operation id', id.slice(0, 50), 'is longer than 512 bytes')
+  if (typeof id !== 'string' || id === '' || !id.isWellFormed())
+    throw new InvalidId('operation id', id, 'is no text, empty or not well-formed UTF-16')
+  if (Buffer.byteLength(id) > 512) throw new InvalidId('operation id', id, 'is longer than 512 bytes')
 }
 
 /**

@@ -3,11 +3,12 @@ import type { CallOptions, Connection } from '../redis/connection.ts'
 import { KeyshiftError, NotReady, Refused, StaleEpoch, UnknownOutcome } from '../redis/errors.ts'
 import { spareMs } from '../redis/line.ts'
 import { text, type Answer } from '../redis/scripts.ts'
-import { InvalidArgument, InvalidId } from './errors.ts'
+import { InvalidId } from './errors.ts'
 import type { Inflight } from './inflight.ts'
 import type { Metrics } from './metrics.ts'
 import type { Readiness } from './readiness.ts'
 import type { Routing } from './routing.ts'
+import { checkDeadline } from './steps.ts'
 import { traceOf, type Past, type Trace } from './trace.ts'
 import type { ClientOptions, OperationOptions } from './types.ts'
 
@@ -69,8 +70,7 @@ export class Engine {
   async run(op: Operation, options: OperationOptions = {}): Promise<{ answer: Answer; routing: Routing }> {
     const started = performance.now()
     const { deadlineMs = this.#deadlineMs, signal } = options
-    if (!Number.isFinite(deadlineMs) || deadlineMs <= 0)
-      throw new InvalidArgument('deadlineMs must be a positive number of milliseconds')
+    checkDeadline(deadlineMs)
     const past: Past = { tries: 0, epoch: this.#readiness.current?.epoch ?? 0 }
     const ended = this.#trace(op)
     try {

@@ -1,13 +1,21 @@
 import { KeyshiftError } from '../redis/errors.ts'
 
+const SHOWN = 100
+
 /** An id that the templates cannot hold. Nothing was done: choose another id. */
 export class InvalidId extends KeyshiftError {
   override readonly retry = 'never'
-  readonly id: string
-  constructor(what: 'job id' | 'workspace id' | 'operation id', id: string, why: string) {
-    super('INVALID_ID', `${what} ${JSON.stringify(id)} ${why}`)
+  /** As it was given; the message holds its beginning only. */
+  readonly id: unknown
+  constructor(what: 'job id' | 'workspace id' | 'operation id', id: unknown, why: string) {
+    super('INVALID_ID', `${what} ${shown(id)} ${why}: nothing was done, choose another one`)
     this.id = id
   }
+}
+
+function shown(id: unknown): string {
+  if (typeof id !== 'string') return `(${id === null ? 'null' : typeof id})`
+  return id.length <= SHOWN ? JSON.stringify(id) : `${JSON.stringify(id.slice(0, SHOWN))}...`
 }
 
 /** An option or argument that cannot be used; the message says what to give instead. Nothing was done. */
@@ -48,7 +56,8 @@ export class WorkspaceMismatch extends KeyshiftError {
   constructor(jobId: string, field: string) {
     super(
       'WORKSPACE_MISMATCH',
-      `the value of job ${JSON.stringify(jobId)} must hold its own workspace in "${field}", unchanged`,
+      `the value of job ${JSON.stringify(jobId)} must hold its own workspace in "${field}", unchanged, and a text be JSON that ` +
+        'Redis can read (at most 1,000 levels deep, no half of a surrogate pair)',
     )
   }
 }

@@ -4,7 +4,16 @@ import { text } from '../redis/scripts.ts'
 import { queueEntry, readQueueEntry } from '../protocol/queue-entry.ts'
 import { checkOperationId, jobCall, noteIds, ownName, settled, type Context, type JobHead } from './context.ts'
 import { Conflict, InvalidArgument, InvalidId, JobExists, Occupied, WorkspaceMismatch } from './errors.ts'
-import { creationExpiry, expiryArg, fieldArgs, mutateArgs, textOf, valueArgs } from './arguments.ts'
+import {
+  checkQueue,
+  creationExpiry,
+  expectArgs,
+  expiryArg,
+  fieldArgs,
+  mutateArgs,
+  textOf,
+  valueArgs,
+} from './arguments.ts'
 import { pause } from './engine.ts'
 import { listJobs } from './list.ts'
 import type { Served } from './metrics.ts'
@@ -117,12 +126,11 @@ function refusal({ context }: Target, name: string, jobId: string, answer: scrip
 }
 
 function entryFor(routing: Routing, workspaceId: string, jobId: string, queue: string): { key: string; entry: string } {
-  if (queue === '') throw new InvalidArgument('queue must be the key of a list')
   const entry = queueEntry(routing.templates, routing.phase, workspaceId, jobId)
   // After a walk back queues may still hold entries of pairs, and consumers take this one for such.
   if (routing.phase === 'Legacy' && routing.targets && readQueueEntry(routing.templates, entry).form === 'pair')
     throw new InvalidId('job id', jobId, 'reads as the queue entry of another job')
-  return { key: queue, entry }
+  return { key: checkQueue(queue), entry }
 }
 
 async function create(job: Target, jobId: string, value: unknown, options: CreateOptions): Promise<void> {
@@ -163,10 +171,7 @@ export async function getJob<E extends Encoding>(
       send: async (routing, connection, o) =>
         ownName(
           jobId,
-          await scripts.getJob(connection, head(context, routing, workspaceId, jobId), {
-            ...o,
-            buffers: encoding === 'json',
-          }),
+          await scripts.getJob(connection, head(context, routing, workspaceId, jobId), { ...o, buffers: true }),
         ),
     },
     options,
@@ -185,8 +190,8 @@ export async function getJob<E extends Encoding>(
 
 function updateHash(job: Target): UpdateHash {
   return async (jobId, fields, options = {}) => {
-    const set = fieldArgs(fields)
-    const expect = Object.entries(options.expect ?? {})
+    const set = fieldArgs(fields, 'update takes the fields to set and their texts')
+    const expect = expectArgs(options.expect ?? {})
     if (set.length === 0) throw new InvalidArgument('update needs at least one field')
     return write(job, 'update', jobId, options, (_, c, call, o) => scripts.updateJob(c, call, { expect, set }, o))
   }
@@ -195,6 +200,10 @@ function updateHash(job: Target): UpdateHash {
 function updateText(job: Target): UpdateText {
   const { context, workspaceId } = job
   return async (jobId, change, options = {}) => {
+    const { maxTries = MAX_TRIES } = options
+    if (typeof change !== 'function')
+      throw new InvalidArgument('update of a text takes a function that makes the new one')
+    if (!(maxTries >= 1)) throw new InvalidArgument('maxTries must be 1 or more')
     // `change` may take all the time there is.
     const steps = stepsOf(options, context.deadlineMs)
     for (let tries = 1; ; tries += 1) {
@@ -207,7 +216,7 @@ function updateText(job: Target): UpdateText {
           scripts.updateText(c, call, { old: old.value, text }, o),
         )
       } catch (error) {
-        if (!(error instanceof Conflict) || tries >= (options.maxTries ?? MAX_TRIES)) throw error
+        if (!(error instanceof Conflict) || tries >= maxTries) throw error
       }
       await pause(Math.random() * 5 * tries, options.signal)
     }

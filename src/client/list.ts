@@ -7,6 +7,7 @@ import { isPassing, pause } from './engine.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Routing } from './routing.ts'
 import type { Encoding, Job, OperationOptions } from './types.ts'
+import { checkDeadline } from './steps.ts'
 import { decode, readJob } from './value.ts'
 
 const MAX_RESTARTS = 10
@@ -30,6 +31,9 @@ export async function* listJobs<E extends Encoding>(
   const { pageSize = 200, signal, deadlineMs = context.deadlineMs } = options
   if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > 1000)
     throw new InvalidArgument('pageSize must be a whole number from 1 to 1000')
+  checkDeadline(deadlineMs)
+  // Of no names: the workspace is judged before anything is sent.
+  await readPage(context, encoding, workspaceId, [], options)
   const seen = new Set<string>()
   const scan = new Scan(context, pageSize, deadlineMs)
   do {
@@ -110,6 +114,8 @@ async function readPage<E extends Encoding>(
       workspaceId,
       read: true,
       send: async (routing, connection, o) => {
+        routing.checkWorkspace(workspaceId)
+        if (names.length === 0) return { status: 'OK', rest: [] }
         candidates = names.flatMap((name) => candidate(context, routing, workspaceId, name) ?? [])
         return listPage(
           connection,
@@ -122,7 +128,7 @@ async function readPage<E extends Encoding>(
             keys: routing.keys,
             pairs: candidates.map((c) => c.pair),
           },
-          { ...o, buffers: encoding === 'json' },
+          { ...o, buffers: true },
         )
       },
     },
@@ -149,7 +155,8 @@ function candidate(context: Context, routing: Routing, workspaceId: string, name
   // caller's, and the script passes it over.
   const [prefix = '', suffix = ''] = t.legacy.literals
   if (!inLegacy || !name.startsWith(prefix) || !name.endsWith(suffix)) return undefined
-  return { jobId: name.slice(prefix.length, name.length - suffix.length), pair: [name, name] }
+  const jobId = name.slice(prefix.length, name.length - suffix.length)
+  return jobId === '' ? undefined : { jobId, pair: [name, name] }
 }
 
 function* chunks<T>(items: readonly T[], size: number): Generator<readonly T[]> {

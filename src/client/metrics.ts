@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram } from 'prom-client'
 import { CLIENT_EPOCH, OTHER_WORKSPACES as OTHER } from '../protocol/metrics.ts'
+import { MAX_ID_BYTES } from '../protocol/templates.ts'
 import { InvalidArgument } from './errors.ts'
 import type { MetricName, MetricsOptions } from './types.ts'
 
@@ -172,7 +173,9 @@ function alike(there: unknown, own: unknown): boolean {
 
 // An empty label is none to Prometheus, a page cannot hold half a character, and on one of prom-client 14 a backslash before
 // an n reads as the end of a line.
-const isLabel = (id: string): boolean => id !== '' && id.isWellFormed() && !/\n|\\n/.test(id)
+// One that no key of a target can hold may be of any length.
+const isLabel = (id: unknown): boolean =>
+  typeof id === 'string' && id !== '' && id.length <= MAX_ID_BYTES && id.isWellFormed() && !/\n|\\n/.test(id)
 
 interface Config {
   readonly name: string

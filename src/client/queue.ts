@@ -5,6 +5,7 @@ import { legacyKey, targetKey } from '../protocol/templates.ts'
 import * as scripts from '../redis/scripts.ts'
 import { text, type EntryCall } from '../redis/scripts.ts'
 import { jobCall, noteIds, type Context, type JobHead } from './context.ts'
+import { checkQueue, millis } from './arguments.ts'
 import { pause } from './engine.ts'
 import { InvalidArgument, LeaseLost, Occupied } from './errors.ts'
 import { getJob } from './jobs.ts'
@@ -33,8 +34,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
   #reapAt = 0
 
   constructor(context: Context, encoding: E, key: string) {
-    if (key === '') throw new InvalidArgument('the key of a queue cannot be empty')
-    this.key = key
+    this.key = checkQueue(key)
     this.#context = context
     this.#encoding = encoding
   }
@@ -42,6 +42,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
   async dequeue(options: DequeueOptions = {}): Promise<Delivery<E> | undefined> {
     const { waitMs = 0, leaseMs = LEASE_MS, signal } = options
     checkLease(leaseMs)
+    if (!(waitMs >= 0)) throw new InvalidArgument('waitMs must be a number of milliseconds that is not negative')
     const end = performance.now() + waitMs
     // However many entries of jobs that are gone come first.
     const steps = stepsOf(options, this.#context.deadlineMs, waitMs)
@@ -231,7 +232,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
 }
 
 function checkLease(leaseMs: number): void {
-  if (!Number.isInteger(leaseMs) || leaseMs < 1) throw new InvalidArgument('leaseMs must be a positive whole number')
+  millis('leaseMs', leaseMs, LEASE_MS, 2 ** 52)
 }
 
 // Epochs 0 and 1: a value without a usable workspace is read by its job id, whoever asks.

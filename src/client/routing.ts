@@ -55,6 +55,11 @@ export class Routing {
     return phaseIndex(this.phase)
   }
 
+  /** @throws InvalidId where no job of this workspace can be named */
+  checkWorkspace(workspaceId: string): void {
+    this.#check('workspace id', workspaceId)
+  }
+
   /** The id of a pair that will be refused from phase 1 on. @throws InvalidId from then on */
   illegalId(workspaceId: string, jobId: string): string | undefined {
     const illegal = [this.#check('workspace id', workspaceId), this.#check('job id', jobId)]
@@ -103,7 +108,8 @@ export class Routing {
   #check(what: 'workspace id' | 'job id', id: string): string | undefined {
     const why = checkId(this.templates, id)
     if (why === undefined) return undefined
-    if (this.phase !== 'Legacy' || id === '' || !id.isWellFormed()) throw new InvalidId(what, id, why)
+    if (this.phase !== 'Legacy' || typeof id !== 'string' || id === '' || !id.isWellFormed())
+      throw new InvalidId(what, id, why)
     return id
   }
 

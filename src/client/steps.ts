@@ -1,7 +1,16 @@
 import { performance } from 'node:perf_hooks'
 import { NotReady } from '../redis/errors.ts'
 import { spareMs } from '../redis/line.ts'
+import { InvalidArgument } from './errors.ts'
 import type { OperationOptions } from './types.ts'
+
+const MAX_MS = 2 ** 31 - 1
+
+/** @throws InvalidArgument where no wait can end after `ms` */
+export function checkDeadline(ms: number): void {
+  if (typeof ms !== 'number' || !(ms > 0 && ms <= MAX_MS))
+    throw new InvalidArgument(`deadlineMs must be a positive number of milliseconds, at most ${MAX_MS}`)
+}
 
 /** One call that takes several operations, with one deadline for all of them. */
 export interface Steps<O> {

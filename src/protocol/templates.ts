@@ -33,6 +33,8 @@ export class TemplateError extends Error {
 }
 
 export function parseTemplate(text: string): ParsedTemplate {
+  if (typeof text !== 'string' || !text.isWellFormed())
+    throw new TemplateError('a template must be a text such as "ai:job:{job_id}", of well-formed UTF-16')
   // The control prefix joins the two templates with one.
   if (text.includes('\0'))
     throw new TemplateError(`template ${JSON.stringify(text)} must not contain the character NUL`)
@@ -180,7 +182,8 @@ export const MAX_ID_BYTES = 512
  * Why `id` cannot be used in a key of these templates, or undefined when it can. Ids are byte-exact: nothing is
  * trimmed, folded or escaped.
  */
-export function checkId(t: KeyTemplates, id: string): string | undefined {
+export function checkId(t: KeyTemplates, id: unknown): string | undefined {
+  if (typeof id !== 'string') return 'is not a text'
   if (id === '') return 'is empty'
   if (!id.isWellFormed()) return 'is not well-formed UTF-16 (a lone surrogate)'
   if (id.includes(t.forbidden)) return `contains "${t.forbidden}", the delimiter of the target template`
