@@ -12,8 +12,8 @@ from typing import Any, Callable, Iterator
 
 import redis
 
-from keyshift_client import SCRIPTS, Client, KeyshiftError, UnknownOutcome
-from keyshift_protocol import bucket, parse_document, produced_entry, route, selected, told_epoch, templates_of, utf8
+from keyshift_client import SCRIPTS, Client, KeyshiftError
+from keyshift_protocol import UNMANAGED, bucket, parse_document, route, selected, told_epoch, templates_of
 
 Vector = dict[str, Any]
 BUCKET_PERCENTS = (0, 1, 10, 50, 100)
@@ -60,9 +60,9 @@ class OneTry(Client):
     async def _pause(self, error: KeyshiftError, seconds: float, end: float) -> None:
         raise error
 
-    async def _send(self, conn: Any, script: str, keys: Any, argv: Any, end: float) -> list[Any]:
+    async def _send(self, line: Any, script: str, keys: Any, argv: Any, end: float) -> list[Any]:
         since = self._clock()
-        answer = await super()._send(conn, script, keys, argv, end)
+        answer = await super()._send(line, script, keys, argv, end)
         told = [answer[0].encode(), *answer[1:]]
         self.calls.append((script, [wire(key) for key in keys], [b"token", *map(wire, argv)], told, since, self._clock()))
         return answer
@@ -85,7 +85,7 @@ class Player:
 
     def client(self, document: str | None, encoding: str) -> OneTry:
         at = parse_document(self.documents[document]) if document else self.first
-        return OneTry(at.templates.legacy, at.templates.target, at.workspace_field, encoding, self.host, self.port, self.folder, clock=self.now)
+        return OneTry(at.templates.legacy, at.templates.target, at.workspaceField, encoding, self.host, self.port, self.folder, clock=self.now)
 
     def store(self, before: list[Vector]) -> None:
         self.redis.flushall()
@@ -173,8 +173,8 @@ class Player:
             file.unlink(missing_ok=True)
             if step["file"] is not None:
                 file.write_text(step["file"], "utf-8")
-            client.poll()
-            told = client.document.epoch if client.document else 0, client.problem is not None
+            asyncio.run(client.poll())
+            told = client.document.epoch, client.problem != ""
             expect(told == (step["epoch"], step["problem"]), (step["file"], told, client.problem))
 
     def draining(self, it: Vector) -> None:
@@ -182,8 +182,8 @@ class Player:
         expect(told == it["tells"], told)
 
     def routing(self, it: Vector) -> None:
-        document = parse_document(self.documents[it["document"]]) if it["document"] else None
-        t = document.templates if document else self.first.templates
+        document = parse_document(self.documents[it["document"]]) if it["document"] else UNMANAGED
+        t = document.templates if it["document"] else self.first.templates
         try:
             way = route(t, document, text(it["workspaceId"]), text(it["jobId"]))
         except KeyshiftError as error:
@@ -213,7 +213,7 @@ class Player:
         if it["document"]:
             (self.folder / "routing.json").write_text(self.documents[it["document"]], "utf-8")
         client = self.client(it["document"], it["encoding"])
-        client.poll()
+        await client.poll()
         client._fence = ""  # As a renewal would leave it: registration is a script vector of its own.
         since, result, failed = self.now(), None, None
         try:
@@ -221,8 +221,7 @@ class Player:
         except KeyshiftError as error:
             failed = error
         finally:
-            for conn in client._idle:
-                await client._drop(conn)
+            await client.shrink()
         expect((failed.code if failed else None) == it.get("error"), failed)
         expect(result == it.get("result"), result)
         quiet = it["operation"]["name"] == "dequeue"

@@ -1,4 +1,4 @@
-"""A Keyshift client for Python, written from docs/protocol.md alone: redis-py, asyncio, one primary (no Sentinels, no TLS)."""
+"""A Keyshift client for Python, written from docs/protocol.md alone: redis-py, asyncio, one primary or Sentinels (no TLS)."""
 from __future__ import annotations
 
 import asyncio
@@ -8,73 +8,64 @@ import socket
 import struct
 import time
 import uuid
+import weakref
 from collections import Counter
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, AsyncIterator, Callable, Mapping, Sequence
 
-from redis import exceptions as refused
 from redis.asyncio.connection import Connection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio.sentinel import Sentinel
+from redis.exceptions import ConnectionError as NoConnection, RedisError, ResponseError
 
 from keyshift_protocol import (
-    Document, InvalidId, KeyshiftError, Route, entry_arguments, list_pairs, parse_document, produced_entry, route, told_epoch,
-    templates_of, text_of, utf8,
+    UNMANAGED, Document, KeyshiftError, Route, entry_arguments, list_pairs, parse_document, route, templates_of, told_epoch, utf8,
 )  # fmt: skip
 
 LEASE_MS, RENEW_S, POLL_S, KEEP_MS, ANSWER_S = 15000, 5.0, 0.5, 600000, 0.05
 SCRIPTS = Path(__file__).resolve().parents[2] / "docs" / "protocol-scripts"
-# First words of an error that came before the script's first command, and whether to try again by oneself.
-BEFORE = {"READONLY": True, "LOADING": True, "BUSY": True, "NOAUTH": True, "MASTERDOWN": True, "OOM": False, "NOREPLICAS": False,
-          "NOPERM": False, "MISCONF": False, "CLUSTERDOWN": False, "NOSCRIPT": False}  # fmt: skip
-LEAVE = ("READONLY", "NOAUTH", "MASTERDOWN")  # Find the primary again.
-# redis-py takes the first word off these.
+# First words of an error that came before the script's first command: what may be tried again, where the primary must be found first, ...
+LEAVE = {"READONLY", "NOAUTH", "MASTERDOWN"}
+AGAIN = {"LOADING", "BUSY", *LEAVE}
+BEFORE = {"OOM", "NOREPLICAS", "NOPERM", "MISCONF", "CLUSTERDOWN", "NOSCRIPT", *AGAIN}
+# ... of which redis-py takes some off.
 WORDS = {"BusyLoadingError": "LOADING", "ReadOnlyError": "READONLY", "AuthenticationError": "NOAUTH", "NoPermissionError": "NOPERM",
          "NoScriptError": "NOSCRIPT", "OutOfMemoryError": "OOM", "MasterDownError": "MASTERDOWN"}  # fmt: skip
+# What a status of a script is to the caller. OK, EXISTS, EMPTY, LEASE_LOST are told apart where they come; the others say "not there".
+FAILURES = {"STALE_EPOCH": "STALE_EPOCH", "NO_FENCE": "NOT_READY", "NOPERM": "REFUSED", "SHARED_NAME": "INVALID_ID",
+            "WORKSPACE": "WORKSPACE_MISMATCH", "EXPIRY": "INVALID_ARGUMENT", "INVALID": "INVALID_ARGUMENT", "CONFLICT": "CONFLICT",
+            "OPERATION_REUSED": "OPERATION_REUSED", "QUEUE": "OCCUPIED"}  # fmt: skip
+Build = Callable[[Document], tuple[Sequence[Any], Sequence[Any]]]
 
 
-class NotReady(KeyshiftError):
-    """Nothing was sent: no connection, no routing, closed. Try again."""
+class Line(Connection):
+    """A connection to a primary. It carries one call at a time, sends nothing twice, and is reset, not flushed, however it ends."""
 
-    code = "NOT_READY"
+    member = ""
 
+    async def on_connect(self) -> None:
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await super().on_connect()
+        with suppress(ResponseError):  # A proxy may refuse it.
+            await self.send_command("CLIENT", "SETNAME", f"keyshift-client:{self.member}")
+            await self.read_response()
+        await self.send_command("INFO", "replication")
+        if b"role:master" not in await self.read_response():
+            raise NoConnection("this is no primary")
 
-class StaleEpoch(KeyshiftError):
-    """Nothing was done: the fence is above the document of this client. Try again."""
+    def abort(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
 
-    code = "STALE_EPOCH"
+    async def disconnect(self, *args: Any, **more: Any) -> None:
+        self.abort()
+        with suppress(Exception):
+            await super().disconnect(*args, **more)
 
-
-class UnknownOutcome(KeyshiftError):
-    """It took effect once or not at all. Read first; a write with an operation id may be sent again."""
-
-    code = "UNKNOWN_OUTCOME"
-
-
-class Refused(KeyshiftError):
-    """Redis refused before the first write; `word` is its reason."""
-
-    code = "REFUSED"
-
-    def __init__(self, word: str, message: str) -> None:
-        super().__init__(f"{word} {message}")
-        self.word = word
-
-
-class Mistake(KeyshiftError):
-    """Nothing was done, and the same call will not work again; `code` says which mistake or state it met."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-# What a status other than OK tells the caller; those not named here mean "not there".
-FAILURES = {"EXISTS": "JOB_EXISTS", "WORKSPACE": "WORKSPACE_MISMATCH", "EXPIRY": "INVALID_ARGUMENT", "INVALID": "INVALID_ARGUMENT",
-            "CONFLICT": "CONFLICT", "OPERATION_REUSED": "OPERATION_REUSED", "QUEUE": "OCCUPIED", "LEASE_LOST": "LEASE_LOST"}  # fmt: skip
-Build = Callable[[Document | None], tuple[Sequence[Any], Sequence[Any]]]
+    @property
+    def open(self) -> bool:
+        return self._reader is not None and not self._reader.at_eof() and self._reader.exception() is None
 
 
 @dataclass(frozen=True)
@@ -85,27 +76,29 @@ class Job:
 
 
 class Client:
-    """One member. `encoding` is 'hash' (values are dicts of texts) or 'json' (values are JSON texts, kept byte for byte)."""
+    """
+    One member. `encoding` is 'hash' (values are dicts of texts) or 'json' (values are JSON texts, kept byte for byte). `host` and `port` are
+    those of the server, or the name of the primary and its Sentinels. Every operation takes `deadline` (seconds), every write `operation_id`.
+    """
 
-    def __init__(self, legacy: str, target: str, workspace_field: str, encoding: str, host: str, port: int, routing: Path, *, db: int = 0,
-                 credentials: Callable[[], tuple[str | None, str | None]] = lambda: (None, None), deadline: float = 5.0,
-                 pod: tuple[str, str] = ("", ""), version: str = "python", scripts: Path = SCRIPTS) -> None:  # fmt: skip
+    def __init__(self, legacy: str, target: str, workspace_field: str, encoding: str, host: str, port: int | Sequence[tuple[str, int]],
+                 routing: Path, *, db: int = 0, credentials: Callable[[], tuple[str | None, str | None]] = lambda: (None, None),
+                 deadline: float = 5.0, pod: tuple[str, str] = ("", ""), version: str = "python", scripts: Path = SCRIPTS) -> None:  # fmt: skip
         self.templates, self.field, self.encoding = templates_of(legacy, target), workspace_field, encoding
         self._type = "hash" if encoding == "hash" else "string"
-        self._address: dict[str, Any] = {"host": host, "port": port, "db": db}
-        self._credentials, self._file, self._deadline = credentials, routing / "routing.json", deadline
+        self._host, self._port, self._db, self._credentials = host, port, db, credentials
+        self._sentinels = [] if isinstance(port, int) else Sentinel(port, socket_timeout=0.5).sentinels
+        self._file, self._deadline, self._pod, self._version = routing / "routing.json", deadline, pod, version
         self._scripts = {path.stem: path.read_bytes() for path in scripts.glob("*.lua")}
         self._shas = {name: hashlib.sha1(text).hexdigest() for name, text in self._scripts.items()}
-        self.member, self._pod, self._version = str(uuid.uuid4()), pod, version
-        self.document: Document | None = None
-        self.problem: str | None = None  # why the newest routing file is not followed
+        self.member, self.document, self.problem = str(uuid.uuid4()), UNMANAGED, ""  # problem: why the newest file is not followed
         self._foreign = False  # a document of other templates came
-        self._hashes: dict[int, str] = {0: ""}
+        self._hashes = {0: ""}  # of the documents followed
         self._flight: Counter[int] = Counter()  # operations in flight by epoch
         self._fence: str | None = None  # of the last renewal; None: not registered
-        self._closed = False
-        self._illegal, self._example = 0, ""
-        self._idle: list[Connection] = []
+        self._closed, self._illegal, self._example = False, 0, ""
+        self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
+        self._idle: list[Line] = []
         self._renew, self._tasks = asyncio.Event(), list[asyncio.Task[None]]()
         self._reaped: dict[str, float] = {}
         self.counts: Counter[tuple[str, ...]] = Counter()  # ('tries',), ('stale',), ('served', 'target'), ('denied', workspace), ...
@@ -114,15 +107,14 @@ class Client:
 
     async def start(self) -> None:
         """Reads the document, registers, and goes on following and renewing until `close`."""
-        self.poll()
-        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._keep_lease())]
+        await self.poll()
+        self._tasks = [asyncio.create_task(work()) for work in (self._follow, self._keep_lease)]
 
     @property
     def ready(self) -> bool:
         """For the readiness probe."""
-        if self._closed or self._fence is None:
-            return False
-        return self.document is not None or (self._fence == "" and not self._foreign)
+        routed = self.document.epoch > 0 or (self._fence == "" and not self._foreign)
+        return routed and self._fence is not None and not self._closed
 
     async def close(self, patience: float = 3.0) -> None:
         """Takes no new operation, waits for those in flight, ends the lease."""
@@ -134,32 +126,32 @@ class Client:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(KeyshiftError):
-            keys = [self._control(f"lease:{self.member}"), self._control("illegal-ids")]
-            conn = await self._take(time.monotonic() + 1)
-            await self._send(conn, "member-release", keys, [self.member, self._illegal, self._example[:200]], time.monotonic() + 1)
-            self._idle.append(conn)
-        for conn in self._idle:
-            await self._drop(conn)
+            keys, end = [self._control(f"lease:{self.member}"), self._control("illegal-ids")], time.monotonic() + 1
+            async with self._line(end) as line:
+                await self._send(line, "member-release", keys, [self.member, self._illegal, self._example], end)
+        await self.shrink()
 
-    def poll(self) -> bool:
+    async def poll(self) -> bool:
         """Reads the routing file; True where a higher epoch is followed now."""
+        following = self.document.epoch
         try:
             document = parse_document(self._file.read_text("utf-8"))
         except FileNotFoundError:
-            self.problem = "the file is gone" if self.document else None
+            self.problem = "the file is gone" if following else ""
             return False
         except (OSError, ValueError) as error:
             self.problem = str(error)
             return False
-        epoch = self.document.epoch if self.document else 0
-        if document.templates is not self.templates or document.workspace_field != self.field:
+        if document.templates is not self.templates or document.workspaceField != self.field:
             self._foreign, self.problem = True, "of other templates than this client"
-        elif document.epoch < epoch:
-            self.problem = f"epoch {document.epoch} is below {epoch}"
-        elif document.epoch == epoch:
-            self.problem = None if self._hashes[epoch] == document.hash else f"epoch {epoch} came with other content"
-        else:
-            self.document, self.problem, self._foreign = document, None, False
+        elif document.epoch < following:
+            self.problem = f"epoch {document.epoch} is below {following}"
+        elif document.epoch == following:
+            self.problem = "" if self._hashes[following] == document.hash else f"epoch {following} came with other content"
+        elif not await self._confirmed():
+            self.problem = "the Sentinels do not confirm the primary"
+        elif document.epoch > self.document.epoch:  # Another poll may have been quicker meanwhile.
+            self.document, self.problem, self._foreign = document, "", False
             self._hashes[document.epoch] = document.hash
             self._renew.set()
             return True
@@ -168,115 +160,116 @@ class Client:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            self.poll()
+            await self.poll()
+            await self._confirmed()
 
     async def _keep_lease(self) -> None:
         while True:
             self._renew.clear()
-            try:
-                await self._renew_once()
+            wait = 0.25
+            with suppress(KeyshiftError):
+                await self._register(time.monotonic() + RENEW_S)
                 wait = RENEW_S
-            except KeyshiftError:
-                wait = 0.25
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._renew.wait(), wait)
 
-    async def _renew_once(self) -> None:
-        end = time.monotonic() + RENEW_S
-        conn = await self._take(end)
-        told = told_epoch(self.document.epoch if self.document else 0, self._flight)
-        keys = [self._control(name) for name in ("fence", "members", f"lease:{self.member}", "illegal-ids")]
-        illegal = self._illegal
-        argv = [self.member, told, self._hashes[told], LEASE_MS, *self._pod, self._version, illegal, self._example[:200]]
-        status, fence = await self._send(conn, "member-renew", keys, argv, end)
-        self._release(conn)
-        if not self._flight:
-            await self.shrink()  # This one may have been out while the others were ended.
-        if status == "OK":
-            self._fence, self._illegal = fence.decode(), self._illegal - illegal
+    async def _register(self, end: float) -> None:
+        async with self._line(end) as line:
+            told, illegal = told_epoch(self.document.epoch, +self._flight), self._illegal
+            keys = [self._control(name) for name in ("fence", "members", f"lease:{self.member}", "illegal-ids")]
+            argv = [self.member, told, self._hashes[told], LEASE_MS, *self._pod, self._version, illegal, self._example]
+            status, answer = await self._send(line, "member-renew", keys, argv, end)
+        if status != "OK":
+            raise KeyshiftError("REFUSED", f"{status} {answer.decode()}")
+        self._fence, self._illegal = answer.decode(), self._illegal - illegal
 
-    # Connections: each carries one call at a time, and nothing is ever sent twice.
+    # Connections
 
-    async def _take(self, end: float) -> Connection:
-        """A connection to the primary on which nothing is in flight. NotReady: nothing was sent."""
-        while self._idle:
-            conn = self._idle.pop()
-            if not (conn._reader is None or conn._reader.at_eof() or conn._reader.exception()):
-                return conn
-            await self._drop(conn)
-        user, password = self._credentials()
-        conn = Connection(**self._address, username=user, password=password, retry=Retry(NoBackoff(), 0), socket_read_size=1 << 16)
+    async def _primary(self) -> tuple[tuple[str, int], bool]:
+        """Where all Sentinels together say that the primary is, and whether more than half name it."""
+        told = await asyncio.gather(*(one.sentinel_master(self._host) for one in self._sentinels), return_exceptions=True)
+        masters = [(one["config-epoch"], (one["ip"], one["port"])) for one in told if isinstance(one, dict)]
+        if not masters:
+            raise KeyshiftError("NOT_READY", f"no Sentinel answers: {told}", again=True)
+        address = max(masters)[1]  # One that was cut off goes on naming the old one.
+        return address, 2 * sum(named == address for _, named in masters) > len(self._sentinels)
+
+    async def _confirmed(self) -> bool:
+        """Leaves servers that are not the primary. True where more than half of the Sentinels name it, or there are none."""
+        if not self._sentinels:
+            return True
         try:
-            async with asyncio.timeout(max(0.0, end - time.monotonic())):
-                await conn.connect()
-                # Whatever ends this connection resets it: what lies unsent must not reach Redis later.
-                conn._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                with suppress(refused.ResponseError):  # a proxy may refuse it
-                    await conn.send_command("CLIENT", "SETNAME", f"keyshift-client:{self.member}")
-                    await conn.read_response()
-                await conn.send_command("INFO", "replication")
-                if b"role:master" not in await conn.read_response():
-                    raise NotReady("this is no primary")
-        except (refused.RedisError, OSError, asyncio.TimeoutError) as error:
-            await self._drop(conn)
-            raise NotReady(f"no connection: {error!r}") from error
-        except BaseException:
-            await self._drop(conn)
-            raise
+            (host, port), sure = await self._primary()
+        except KeyshiftError:
+            return False
+        for line in self._lines:
+            if (line.host, line.port) != (host, port):
+                line.abort()
+        return sure
+
+    @asynccontextmanager
+    async def _line(self, end: float) -> AsyncIterator[Line]:
+        """A connection on which nothing is in flight, taken back afterwards. NOT_READY: nothing was sent."""
+        while self._idle and not self._idle[-1].open:
+            await self._idle.pop().disconnect()
+        line = self._idle.pop() if self._idle else await self._connect(end)
+        try:
+            yield line
+        finally:
+            if line.open:
+                self._idle.append(line)
+
+    async def _connect(self, end: float) -> Line:
+        user, password = self._credentials()
+        try:
+            async with asyncio.timeout_at(end):  # The clock of the loop is time.monotonic.
+                host, port = (await self._primary())[0] if self._sentinels else (self._host, self._port)
+                line = Line(host=host, port=port, db=self._db, username=user, password=password)
+                line.member = self.member
+                self._lines.add(line)
+                await line.connect()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise KeyshiftError("NOT_READY", f"no connection: {error!r}", again=True) from error
         if self._fence is not None:
             self._renew.set()
-        return conn
-
-    def _release(self, conn: Connection) -> None:
-        if conn.is_connected:
-            self._idle.append(conn)
+        return line
 
     async def shrink(self) -> None:
-        """Ends all idle connections but one."""
-        while len(self._idle) > 1:
-            await self._drop(self._idle.pop(0))
+        """Ends idle connections; those that are needed come back."""
+        while self._idle:
+            await self._idle.pop().disconnect()
 
-    async def _drop(self, conn: Connection) -> None:
-        if conn._writer is not None:
-            conn._writer.transport.abort()
-        with suppress(Exception):
-            await conn.disconnect()
-
-    async def _exchange(self, conn: Connection, end: float, *command: Any) -> Any:
-        """One command and its reply. UnknownOutcome ends the connection; at the deadline by a reset."""
-        watch = asyncio.get_running_loop().call_later(max(0.0, end - time.monotonic()), conn._writer.transport.abort)
+    async def _exchange(self, line: Line, end: float, *command: Any) -> Any:
+        """One command and its reply. UNKNOWN_OUTCOME ends the connection."""
         try:
-            await conn.send_command(*command, check_health=False)
-            return await conn.read_response()
-        except refused.RedisError as error:
+            async with asyncio.timeout_at(end):
+                await line.send_command(*command, check_health=False)
+                return await line.read_response()
+        except UnicodeEncodeError as error:
+            raise KeyshiftError("INVALID_ARGUMENT", f"a text is not well-formed: {error}") from error
+        except (RedisError, OSError, TimeoutError) as error:
             word = WORDS.get(type(error).__name__, str(error).split(" ", 1)[0])
             if "The user executing the script can't" in str(error):
                 word = "NOPERM"
-            if word in BEFORE and word not in LEAVE:
-                raise Refused(word, str(error)) from error
-            await self._drop(conn)
+            if word in LEAVE or word not in BEFORE:
+                await line.disconnect()
             if word in BEFORE:
-                raise Refused(word, str(error)) from error
-            raise UnknownOutcome(f"no answer: {error!r}") from error
-        except BaseException:
-            await self._drop(conn)
-            raise
-        finally:
-            watch.cancel()
+                raise KeyshiftError("REFUSED", f"{word} {error}", again=word in AGAIN) from error
+            raise KeyshiftError("UNKNOWN_OUTCOME", f"no answer: {error!r}") from error
 
-    async def _send(self, conn: Connection, script: str, keys: Sequence[Any], argv: Sequence[Any], end: float) -> list[Any]:
+    async def _send(self, line: Line, script: str, keys: Sequence[Any], argv: Sequence[Any], end: float) -> list[Any]:
         """Calls a script: [status, ...] of its answer."""
         token = uuid.uuid4().hex
         arguments = [len(keys), *keys, token, *argv]
         try:
-            reply = await self._exchange(conn, end, "EVALSHA", self._shas[script], *arguments)
-        except Refused as error:
-            if error.word != "NOSCRIPT":
+            reply = await self._exchange(line, end, "EVALSHA", self._shas[script], *arguments)
+        except KeyshiftError as error:
+            if "NOSCRIPT" not in str(error):
                 raise
-            reply = await self._exchange(conn, end, "EVAL", self._scripts[script], *arguments)
+            reply = await self._exchange(line, end, "EVAL", self._scripts[script], *arguments)
         if not isinstance(reply, list) or len(reply) < 2 or reply[0] != token.encode():
-            await self._drop(conn)
-            raise UnknownOutcome("the answer belongs to another call")
+            await line.disconnect()
+            raise KeyshiftError("UNKNOWN_OUTCOME", "the answer belongs to another call")
         return [reply[1].decode(), *reply[2:]]
 
     # Life of an operation
@@ -285,63 +278,47 @@ class Client:
         """One route and one script. What is in flight is counted from the route to the answer or the end of the connection."""
         while not self.ready:
             if self._closed or time.monotonic() > end:
-                raise NotReady("closed" if self._closed else self.problem or "no routing, or not registered yet")
+                raise KeyshiftError("NOT_READY", "closed" if self._closed else self.problem or "no routing, or not registered", again=True)
             await asyncio.sleep(0.02)
-        conn = await self._take(end)
-        try:
+        async with self._line(end) as line:
             if not self.ready or end - time.monotonic() <= spare:
-                raise NotReady("too late to send it")
-            document = self.document
-            epoch = document.epoch if document else 0
+                raise KeyshiftError("NOT_READY", "too late to send it", again=True)
+            document, epoch = self.document, self.document.epoch
             keys, argv = build(document)
             self.counts["tries",] += 1
             self._flight[epoch] += 1
             try:
-                return await self._send(conn, script, keys, [epoch, *argv], end)
+                return await self._send(line, script, keys, [epoch, *argv], end)
             finally:
                 self._flight[epoch] -= 1
-                if not self._flight[epoch]:
-                    del self._flight[epoch]
-                    if self.document is not document:
-                        self._renew.set()
-        finally:
-            self._release(conn)
+                if self.document is not document:
+                    self._renew.set()
 
-    async def _run(self, script: str, build: Build, *, deadline: float | None, write: bool = True, repeat: bool = False) -> list[Any]:
+    async def _run(self, script: str, build: Build, *, deadline: float | None = None, write: bool = True, repeat: bool = False) -> list[Any]:
         """Tries until something settles it: [status, ...], or a KeyshiftError. `repeat`: a write with an operation id."""
         end = time.monotonic() + (self._deadline if deadline is None else deadline)
-        doubt: UnknownOutcome | None = None
         spare = min(ANSWER_S, (end - time.monotonic()) / 10) if write else 0.0
+        doubt: KeyshiftError | None = None  # that of a write which may have been done
         pause = 0.02
         while True:
-            error: KeyshiftError
             try:
-                answer = await self._try(script, build, spare, end)
-                if answer[0] == "STALE_EPOCH":
-                    self.counts["stale",] += 1
-                    error = StaleEpoch(f"the fence is at {answer[1].decode()}")
-                elif answer[0] == "NO_FENCE":
-                    error = NotReady("Redis has lost the fence")
-                elif answer[0] == "OK" or doubt is None:
+                status, *rest = answer = await self._try(script, build, spare, end)
+                if status in FAILURES:
+                    self.counts["stale",] += status == "STALE_EPOCH"
+                    detail = b" ".join(item for item in rest if isinstance(item, bytes)).decode(errors="replace")
+                    raise KeyshiftError(FAILURES[status], f"{status} {detail}", again=status in ("STALE_EPOCH", "NO_FENCE"))
+                if status == "OK" or doubt is None:
                     return answer
-                else:
-                    raise doubt
-                if self.poll():
-                    continue
-            except UnknownOutcome as lost:
-                if write and (not repeat or lost is doubt):
-                    raise
-                error, doubt = lost, lost if write else None
-            except NotReady as waiting:
-                error = waiting
-            except Refused as word:
-                if not BEFORE[word.word]:
-                    raise doubt or word from word
-                error = word
-            except KeyshiftError as mistake:
-                raise doubt or mistake from mistake
-            await self._pause(doubt or error, pause * random.uniform(0.5, 1), end - spare)
-            pause = min(pause * 2, 0.5)
+                raise doubt
+            except KeyshiftError as error:
+                unknown = error.code == "UNKNOWN_OUTCOME"
+                if error is doubt or not (error.again or unknown) or (unknown and write and not repeat):
+                    raise doubt or error
+                doubt = error if unknown and write else doubt
+                last = doubt or error
+            if not await self.poll():
+                await self._pause(last, pause * random.uniform(0.5, 1), end - spare)
+                pause = min(pause * 2, 0.5)
 
     async def _pause(self, error: KeyshiftError, seconds: float, end: float) -> None:
         if self._closed or time.monotonic() + seconds >= end:
@@ -351,250 +328,224 @@ class Client:
     def _control(self, name: str) -> str:
         return self.templates.prefix + name
 
-    async def _on_job(self, script: str, workspace: str, job: str, argv: Callable[[Route], Sequence[Any]], *, deadline: float | None,
-                      write: bool = True, operation_id: str | None = None, queue: Callable[[Route], Sequence[str]] = lambda _: (),
-                      pushes: bool = False) -> list[Any]:  # fmt: skip
-        """One script on one job, and what its status means: [status, ...] of OK or of 'not there', else a KeyshiftError."""
+    async def _on_job(self, script: str, workspace: str | None, job: str, *argv: Any, keys: Sequence[str] = (), pushes: bool = False,
+                      write: bool = True, operation_id: str | None = None, deadline: float | None = None) -> list[Any]:  # fmt: skip
+        """
+        One script on one job: [status, ...], EXISTS or what says "not there" too, else a KeyshiftError. Of `argv`, what can be called
+        takes the route. `workspace` None: a job that was delivered without one.
+        """
         if operation_id is not None and not 1 <= len(utf8(operation_id) or b"") <= 512:
-            raise Mistake("INVALID_ARGUMENT", "an operation id has 1 to 512 bytes")
+            raise KeyshiftError("INVALID_ARGUMENT", "an operation id has 1 to 512 bytes")
         fence = self._control("fence")
-        ways: list[Route] = []
+        way = Route(self.templates.legacy_key(job), self.templates.legacy_key(job))
 
-        def build(document: Document | None) -> tuple[Sequence[Any], Sequence[Any]]:
-            way = Route(self.templates.legacy_key(job), self.templates.legacy_key(job), False, "L", job, False)
-            if workspace:
-                way = route(self.templates, document, workspace, job)
-            elif not (job and script == "job-get"):
-                raise InvalidId("no workspace")
-            if pushes:
-                produced_entry(self.templates, document, way)
-            ways.append(way)
-            keys = [fence, way.legacy, way.target, self._control(f"op:{operation_id}") if operation_id else fence, *queue(way)]
-            return keys, [workspace, self.field, self._type, self.templates.forbidden, way.order, *argv(way)]
+        def build(document: Document) -> tuple[Sequence[Any], Sequence[Any]]:
+            nonlocal way
+            if workspace is not None:
+                way = route(self.templates, document, workspace, job, pushes)
+            given = [item(way) if callable(item) else item for item in argv]
+            head = [workspace or "", self.field, self._type, self.templates.forbidden, way.order]
+            return [fence, way.legacy, way.target, self._control(f"op:{operation_id}") if operation_id else fence, *keys], head + given
 
-        status, *rest = await self._run(script, build, deadline=deadline, write=write, repeat=operation_id is not None)
-        if ways[-1].illegal and status in ("OK", "EXISTS"):
-            self._illegal, self._example = self._illegal + 1, job if self.templates.refused(job) else workspace
-        self.counts["denied" if status == "DENIED" else "allowed", workspace] += status in ("OK", "DENIED")
-        return self._settle(status, rest)
+        answer = await self._run(script, build, deadline=deadline, write=write, repeat=operation_id is not None)
+        if way.illegal and answer[0] in ("OK", "EXISTS"):
+            self._illegal, self._example = self._illegal + 1, (job if self.templates.refused(job) else workspace or "")[:200]
+        self.counts["denied" if answer[0] == "DENIED" else "allowed", workspace or ""] += answer[0] in ("OK", "DENIED")
+        return answer
 
-    def _settle(self, status: str, rest: Sequence[Any]) -> list[Any]:
-        detail = b" ".join(item for item in rest if isinstance(item, bytes)).decode("utf-8", "replace")
-        if status == "SHARED_NAME":
-            raise InvalidId("the job id spells a target key of its workspace")
-        if status == "NOPERM":
-            raise Refused(status, detail)
-        if status in FAILURES:
-            raise Mistake(FAILURES[status], f"{status} {detail}")
-        return [status, *rest]
+    def _job(self, job: str, raw: Any, expiry: bytes) -> Job:
+        if self.encoding == "hash":
+            fields = [part.decode(errors="replace") for part in raw]
+            value: Any = dict(zip(fields[::2], fields[1::2]))
+        else:
+            try:
+                value = raw.decode()
+            except UnicodeDecodeError:
+                raise KeyshiftError("OCCUPIED", "the value is no UTF-8") from None
+        return Job(job, value, None if int(expiry) < 0 else int(expiry))
 
-    def _value(self, raw: Any) -> Any:
-        parts = [text_of(part) for part in (raw if self.encoding == "hash" else [raw])]
-        if None in parts:
-            raise Mistake("OCCUPIED", "the value is no UTF-8")
-        return dict(zip(parts[::2], parts[1::2])) if self.encoding == "hash" else parts[0]
+    # Operations. Times to live and expiries are in ms. False or None: there is no such job.
 
-    # Operations. `deadline` is in seconds, times to live and expiries in ms.
-
-    async def create(self, workspace: str, job: str, value: Any, *, ttl_ms: int | None = None, expires_at: int | None = None,
-                     queue: str | None = None, operation_id: str | None = None, deadline: float | None = None) -> None:  # fmt: skip
-        """Makes a job that does not exist, and its queue entry in the same step. Mistake JOB_EXISTS where it does."""
+    async def create(self, workspace: str, job: str, value: Any, *, queue: str | None = None, ttl_ms: int | None = None,
+                     expires_at: int | None = None, **more: Any) -> None:  # fmt: skip
+        """Makes a job that does not exist, and its queue entry in the same step. JOB_EXISTS where it does."""
         flat = [value]
         if self.encoding == "hash":
             value = {self.field: workspace, **value}
             if value[self.field] != workspace:
-                raise Mistake("WORKSPACE_MISMATCH", "the value names another workspace")
-            flat = [part for item in value.items() for part in item]
-        mode = ("ttl", ttl_ms) if ttl_ms is not None else ("at", expires_at) if expires_at is not None else ("none", 0)
-        fence = self._control("fence")
-        names = [queue, self._control(f"queued:{queue}"), self._control("depth")] if queue else [fence] * 3
+                raise KeyshiftError("WORKSPACE_MISMATCH", "the value names another workspace")
+            flat = [part for pair in value.items() for part in pair]
+        keys = self._queue_keys(queue) if queue else [self._control("fence")] * 3
         status, *_ = await self._on_job(
-            "job-create", workspace, job, lambda way: ["1" if way.create_target else "0", *mode, way.entry if queue else "", KEEP_MS, *flat],
-            operation_id=operation_id, deadline=deadline, queue=lambda _: names, pushes=queue is not None)  # fmt: skip
+            "job-create", workspace, job, lambda way: int(way.create_target), *_expiry(ttl_ms, expires_at),
+            lambda way: way.entry if queue else "", KEEP_MS, *flat, keys=keys, pushes=queue is not None, **more)  # fmt: skip
         if status != "OK":
-            raise Mistake("JOB_EXISTS", status)
+            raise KeyshiftError("JOB_EXISTS", status)
 
-    async def get(self, workspace: str, job: str, *, deadline: float | None = None) -> Job | None:
-        names = [self._control("backfilled"), self._control("fallback-reads")]
-        status, *rest = await self._on_job("job-get", workspace, job, lambda _: (), write=False, deadline=deadline, queue=lambda _: names)
+    async def get(self, workspace: str | None, job: str, **more: Any) -> Job | None:
+        keys = [self._control("backfilled"), self._control("fallback-reads")]
+        status, *rest = await self._on_job("job-get", workspace, job, keys=keys, write=False, **more)
         self.counts["served", rest[0].decode() if status == "OK" else "none"] += 1
-        return Job(job, self._value(rest[3]), None if int(rest[2]) < 0 else int(rest[2])) if status == "OK" else None
+        return self._job(job, rest[3], rest[2]) if status == "OK" else None
 
     async def update(self, workspace: str, job: str, fields: Mapping[str, str], *, expect: Mapping[str, str | None] | None = None,
-                     operation_id: str | None = None, deadline: float | None = None) -> bool:  # fmt: skip
-        """hash: sets fields, where `expect` holds (None: absent; else Mistake CONFLICT). False: not there."""
-        argv: list[Any] = [KEEP_MS, len(expect or {})]
-        for field, value in (expect or {}).items():
-            argv += [field, "0" if value is None else "1", value or ""]
-        argv += [part for item in fields.items() for part in item]
-        answer = await self._on_job("job-update", workspace, job, lambda _: argv, operation_id=operation_id, deadline=deadline)
-        return answer[0] == "OK"
+                     **more: Any) -> bool:  # fmt: skip
+        """hash: sets fields, where `expect` holds (None: absent), else CONFLICT."""
+        expected = [part for field, value in (expect or {}).items() for part in (field, int(value is not None), value or "")]
+        changes = [part for pair in fields.items() for part in pair]
+        return (await self._on_job("job-update", workspace, job, KEEP_MS, len(expect or {}), *expected, *changes, **more))[0] == "OK"
 
-    async def update_text(self, workspace: str, job: str, change: Callable[[str], str], *, operation_id: str | None = None,
-                          deadline: float | None = None, attempts: int = 10) -> bool:  # fmt: skip
-        """json: writes what `change` makes of the stored text, if that is still the same by then. False: not there."""
+    async def update_text(self, workspace: str, job: str, change: Callable[[str], str], *, attempts: int = 10,
+                          deadline: float | None = None, **more: Any) -> bool:  # fmt: skip
+        """json: writes what `change` makes of the stored text, if that is still the same by then."""
         end = time.monotonic() + (self._deadline if deadline is None else deadline)
         while True:
             found = await self.get(workspace, job, deadline=end - time.monotonic())
-            if found is None:
+            if found is None and "operation_id" not in more:
                 return False
-            argv = [KEEP_MS, found.value, change(found.value)]
+            # A repeat whose job is gone by now: the memory is asked all the same.
+            texts = [found.value, change(found.value)] if found else ["", ""]
             try:
-                answer = await self._on_job("job-update-text", workspace, job, lambda _: argv, operation_id=operation_id,
-                                            deadline=end - time.monotonic())  # fmt: skip
+                answer = await self._on_job("job-update-text", workspace, job, KEEP_MS, *texts, deadline=end - time.monotonic(), **more)
                 return answer[0] == "OK"
-            except Mistake as error:
+            except KeyshiftError as error:
                 attempts -= 1
                 if error.code != "CONFLICT" or attempts == 0:
                     raise
 
-    async def mutate(self, workspace: str, job: str, commands: Sequence[Sequence[str]], *, operation_id: str | None = None,
-                     deadline: float | None = None) -> list[str] | None:  # fmt: skip
-        """hash: HSET HDEL HINCRBY HINCRBYFLOAT, at most 1,000, all or none; their results. None: not there."""
+    async def mutate(self, workspace: str, job: str, commands: Sequence[Sequence[Any]], **more: Any) -> list[str] | None:
+        """hash: HSET HDEL HINCRBY HINCRBYFLOAT, at most 1,000, all or none; their results."""
         if not 1 <= len(commands) <= 1000:
-            raise Mistake("INVALID_ARGUMENT", "1 to 1,000 commands")
-        argv = [KEEP_MS, *(part for name, *rest in commands for part in (name, len(rest), *rest))]
-        status, *rest = await self._on_job("job-mutate", workspace, job, lambda _: argv, operation_id=operation_id, deadline=deadline)
+            raise KeyshiftError("INVALID_ARGUMENT", "1 to 1,000 commands")
+        argv = [part for name, *rest in commands for part in (name, len(rest), *rest)]
+        status, *rest = await self._on_job("job-mutate", workspace, job, KEEP_MS, *argv, **more)
         return [item.decode() if isinstance(item, bytes) else str(item) for item in rest[1:]] if status == "OK" else None
 
-    async def expire(self, workspace: str, job: str, *, ttl_ms: int | None = None, expires_at: int | None = None,
-                     operation_id: str | None = None, deadline: float | None = None) -> bool:  # fmt: skip
-        """Gives the job an expiry, or takes it away where neither is given. False: not there."""
-        mode = ("ttl", ttl_ms) if ttl_ms is not None else ("at", expires_at) if expires_at is not None else ("none", 0)
-        answer = await self._on_job("job-expire", workspace, job, lambda _: [KEEP_MS, *mode], operation_id=operation_id, deadline=deadline)
-        return answer[0] == "OK"
+    async def expire(self, workspace: str, job: str, *, ttl_ms: int | None = None, expires_at: int | None = None, **more: Any) -> bool:
+        """Gives the job an expiry, or takes it away where neither is given."""
+        return (await self._on_job("job-expire", workspace, job, KEEP_MS, *_expiry(ttl_ms, expires_at), **more))[0] == "OK"
 
-    async def delete(self, workspace: str, job: str, *, operation_id: str | None = None, deadline: float | None = None) -> bool:
-        answer = await self._on_job("job-delete", workspace, job, lambda _: [KEEP_MS], operation_id=operation_id, deadline=deadline)
-        return answer[0] == "OK"
+    async def delete(self, workspace: str, job: str, **more: Any) -> bool:
+        return (await self._on_job("job-delete", workspace, job, KEEP_MS, **more))[0] == "OK"
 
-    async def push(self, workspace: str, job: str, queue: str, *, operation_id: str | None = None, deadline: float | None = None) -> bool:
-        """Another entry of a job that exists. False: not there."""
-        names = [queue, self._control(f"queued:{queue}"), self._control("depth")]
-        answer = await self._on_job("queue-push", workspace, job, lambda way: [KEEP_MS, way.entry], operation_id=operation_id,
-                                    deadline=deadline, queue=lambda _: names, pushes=True)  # fmt: skip
-        return answer[0] == "OK"
+    async def push(self, workspace: str, job: str, queue: str, **more: Any) -> bool:
+        """Another entry of a job that exists."""
+        keys = self._queue_keys(queue)
+        return (await self._on_job("queue-push", workspace, job, KEEP_MS, lambda way: way.entry, keys=keys, pushes=True, **more))[0] == "OK"
 
     async def list(self, workspace: str, *, page: int = 100, deadline: float | None = None) -> AsyncIterator[Job]:
-        """Every job of the workspace once. A cursor is good on one connection only: when that is lost, begins again."""
-        seen: set[str] = set()
+        """Every job of the workspace once. Ends with an error where its connection is lost: a cursor is good on that one only."""
         end = time.monotonic() + (self._deadline if deadline is None else deadline)
-        conn: Connection | None = None
-        try:
-            cursor: Any = None
+        seen, cursor = set[str](), None
+        async with self._line(end) as line:
             while cursor != b"0":
-                if conn is None or not conn.is_connected:
-                    conn, cursor = await self._take(end), b"0"
-                try:
-                    cursor, names = await self._exchange(conn, end, "SCAN", cursor or 0, "MATCH", self.templates.scan_pattern, "COUNT", page)
-                except UnknownOutcome:
-                    if time.monotonic() >= end:
-                        raise
-                    continue
+                scan = ["SCAN", cursor or 0, "MATCH", self.templates.scan_pattern, "COUNT", page]
+                cursor, names = await self._exchange(line, end, *scan)
                 for job in await self.page(workspace, names, end - time.monotonic()):
                     if job.job_id not in seen:
                         seen.add(job.job_id)
                         yield job
-        finally:
-            if conn is not None:
-                self._release(conn)
 
-    async def page(self, workspace: str, names: Sequence[bytes], deadline: float | None = None) -> list[Job]:
+    async def page(self, workspace: str, names: Sequence[bytes], deadline: float | None = None) -> Sequence[Job]:
         """The jobs of the workspace among names that SCAN gave."""
-        pairs: list[tuple[str, str, str]] = []
+        pairs: Sequence[tuple[str, str, str]] = ()
 
-        def build(document: Document | None) -> tuple[Sequence[Any], Sequence[Any]]:
-            pairs[:] = list_pairs(self.templates, document, workspace, names)
-            order = "LT" if document and document.phase >= 2 else "L"
-            keys = [self._control("fence"), *(key for _, legacy, target in pairs for key in (legacy, target))]
-            return keys, [workspace, self.field, self._type, order]
+        def build(document: Document) -> tuple[Sequence[Any], Sequence[Any]]:
+            nonlocal pairs
+            pairs = list_pairs(self.templates, document, workspace, names)
+            keys = [key for _, legacy, target in pairs for key in (legacy, target)]
+            return [self._control("fence"), *keys], [workspace, self.field, self._type, "LT" if document.phase >= 2 else "L"]
 
         _, *rest = await self._run("job-list-page", build, deadline=deadline, write=False)
-        found = zip(rest[::3], rest[1::3], rest[2::3])
-        return [Job(pairs[int(i) - 1][0], self._value(raw), None if int(at) < 0 else int(at)) for i, at, raw in found]
+        return [self._job(pairs[int(index) - 1][0], raw, expiry) for index, expiry, raw in zip(rest[::3], rest[1::3], rest[2::3])]
 
     # Queues
 
-    async def dequeue(self, queue: str, *, wait: float = 0, lease_ms: int = 60000, deadline: float | None = None) -> Delivery | None:
+    def _queue_keys(self, queue: str) -> Sequence[str]:
+        return [queue, self._control(f"queued:{queue}"), self._control("depth")]
+
+    async def _on_queue(self, script: str, keys: Sequence[str], *argv: Any, deadline: float | None = None) -> Sequence[Any]:
+        return await self._run(script, lambda _: ([self._control("fence"), *keys], argv), deadline=deadline)
+
+    async def dequeue(self, queue: str, *, wait: float = 0, lease_ms: int = 60000, **more: Any) -> Delivery | None:
         """The oldest entry, held for `lease_ms`; at least once. None: nothing came within `wait` seconds."""
         until, pause = time.monotonic() + wait, 0.02
         while True:
             if time.monotonic() - self._reaped.get(queue, -1e9) >= min(lease_ms / 2000, 10):
                 self._reaped[queue] = time.monotonic()
-                await self.reap(queue, lease_ms=lease_ms, deadline=deadline)
-            keys = [self._control("fence"), queue, self._control(f"processing:{queue}"), self._control(f"leases:{queue}")]
-            status, *rest = self._settle(*_split(await self._run("queue-move", lambda _: (keys, [lease_ms]), deadline=deadline)))
+                await self.reap(queue, lease_ms=lease_ms, **more)
+            keys = [queue, self._control(f"processing:{queue}"), self._control(f"leases:{queue}")]
+            status, *rest = await self._on_queue("queue-move", keys, lease_ms, **more)
             if status == "EMPTY":
                 if time.monotonic() + pause > until:
                     return None
                 await asyncio.sleep(pause * random.uniform(0.5, 1))
                 pause = min(pause * 2, 0.5)
                 continue
-            held = Delivery(self, queue, rest[0], rest[1], None, "")
-            status, *rest = await held._on_entry("queue-resolve", [], deadline)
+            held = Delivery(self, queue, *rest)
+            status, *rest = await held._on_entry("queue-resolve", **more)
             self.counts["removed", status.lower()] += status in ("GONE", "MALFORMED")
             if status == "OK":
                 held.workspace, held.job_id = rest[0].decode() or None, rest[1].decode()
                 return held
 
-    async def reap(self, queue: str, *, lease_ms: int = 60000, deadline: float | None = None) -> int:
+    async def reap(self, queue: str, *, lease_ms: int = 60000, **more: Any) -> int:
         """Puts entries back whose lease has ended; how many."""
-        keys = [self._control("fence"), self._control(f"processing:{queue}"), self._control(f"leases:{queue}")]
-        _, *rest = self._settle(*_split(await self._run("queue-expired", lambda _: (keys, [lease_ms, 100]), deadline=deadline)))
-        back = 0
-        for entry, lease_end in zip(rest[::2], rest[1::2]):
-            status, *_ = await Delivery(self, queue, entry, lease_end, None, "")._on_entry("queue-return", ["reap"], deadline)
-            back += status == "OK"
-        return back
+        keys = [self._control(f"processing:{queue}"), self._control(f"leases:{queue}")]
+        _, *rest = await self._on_queue("queue-expired", keys, lease_ms, 100, **more)
+        entries = [Delivery(self, queue, *held) for held in zip(rest[::2], rest[1::2])]
+        return sum([(await held._on_entry("queue-return", "reap", **more))[0] == "OK" for held in entries])
 
 
-def _split(answer: list[Any]) -> tuple[str, list[Any]]:
-    return answer[0], answer[1:]
+def _expiry(ttl_ms: int | None, expires_at: int | None) -> tuple[str, int]:
+    return ("ttl", ttl_ms) if ttl_ms is not None else ("at", expires_at) if expires_at is not None else ("none", 0)
 
 
 @dataclass
 class Delivery:
-    """An entry of a queue that this consumer holds. Every method fails with Mistake LEASE_LOST where someone else may have it."""
+    """An entry of a queue that this consumer holds. Its methods fail with LEASE_LOST where someone else may have it."""
 
     client: Client
     queue: str
     entry: bytes
     lease_end: bytes
-    workspace: str | None  # None: epochs 0 and 1 deliver jobs without one
-    job_id: str
+    workspace: str | None = None  # None: epochs 0 and 1 deliver jobs without one
+    job_id: str = ""
 
-    async def read(self, *, deadline: float | None = None) -> Job | None:
-        return await self.client.get(self.workspace or "", self.job_id, deadline=deadline)
+    async def read(self, **more: Any) -> Job | None:
+        return await self.client.get(self.workspace, self.job_id, **more)
 
-    async def ack(self, *, deadline: float | None = None) -> None:
+    async def ack(self, **more: Any) -> None:
         """The work is done."""
-        await self._held("queue-ack", ["processing", "leases", "queued", None], [self.entry, self.lease_end], deadline)
+        keys = [*self._keys("processing", "leases", "queued"), self.client._control("depth")]
+        _held(await self.client._on_queue("queue-ack", keys, self.entry, self.lease_end, **more))
 
-    async def extend(self, lease_ms: int, *, deadline: float | None = None) -> None:
+    async def extend(self, lease_ms: int, **more: Any) -> None:
         """Holds it for `lease_ms` from now."""
-        answer = await self._held("queue-extend", ["leases"], [self.entry, self.lease_end, lease_ms], deadline)
-        self.lease_end = answer[1]
+        answer = await self.client._on_queue("queue-extend", self._keys("leases"), self.entry, self.lease_end, lease_ms, **more)
+        self.lease_end = _held(answer)[1]
 
-    async def nack(self, *, deadline: float | None = None) -> None:
+    async def nack(self, **more: Any) -> None:
         """Back to the end of the queue."""
-        if (await self._on_entry("queue-return", ["nack"], deadline))[0] == "LEASE_LOST":
-            raise Mistake("LEASE_LOST", "the entry may be someone else's by now")
+        _held(await self._on_entry("queue-return", "nack", **more))
 
-    async def _held(self, script: str, names: Sequence[str | None], argv: Sequence[Any], deadline: float | None) -> list[Any]:
-        control = self.client._control
-        keys = [control("fence"), *(control(f"{name}:{self.queue}") if name else control("depth") for name in names)]
-        return self.client._settle(*_split(await self.client._run(script, lambda _: (keys, argv), deadline=deadline)))
+    def _keys(self, *names: str) -> Sequence[str]:
+        return [self.client._control(f"{name}:{self.queue}") for name in names]
 
-    async def _on_entry(self, script: str, more: Sequence[Any], deadline: float | None) -> list[Any]:
+    async def _on_entry(self, script: str, *what: str, deadline: float | None = None) -> Sequence[Any]:
         """queue-resolve, or queue-return with what to do: [status, ...], LEASE_LOST too."""
-        client, control = self.client, self.client._control
+        client, fence, forbidden = self.client, self.client._control("fence"), self.client.templates.forbidden
 
-        def build(document: Document | None) -> tuple[Sequence[Any], Sequence[Any]]:
+        def build(document: Document) -> tuple[Sequence[Any], Sequence[Any]]:
             own, (order, phase, *spelled) = entry_arguments(client.templates, document, self.entry)
-            named = [control(f"{name}:{self.queue}") for name in ("processing", "leases", "queued")]
-            keys = [control("fence"), self.queue, *named, control("depth"), control(f"dead:{self.queue}"), *(key or control("fence") for key in own)]
-            head = [client.field, client.templates.forbidden, order, phase, self.entry, self.lease_end, *spelled]
-            return keys, [*head, *more, *([client.templates.forbidden] if more else [])]
+            keys = [fence, self.queue, *self._keys("processing", "leases", "queued"), client._control("depth"), *self._keys("dead")]
+            argv = [client.field, forbidden, order, phase, self.entry, self.lease_end, *spelled, *what, *(forbidden for _ in what)]
+            return [*keys, *(key or fence for key in own)], argv
 
-        answer = await client._run(script, build, deadline=deadline)
-        return answer if answer[0] == "LEASE_LOST" else client._settle(*_split(answer))
+        return await client._run(script, build, deadline=deadline)
+
+
+def _held(answer: Sequence[Any]) -> Sequence[Any]:
+    if answer[0] == "LEASE_LOST":
+        raise KeyshiftError("LEASE_LOST", "someone else may have the entry by now")
+    return answer

@@ -8,14 +8,13 @@ import signal
 import uuid
 from pathlib import Path
 
-from keyshift_client import Client, KeyshiftError, UnknownOutcome
+from keyshift_client import Client, KeyshiftError
 
 QUEUE, WORKSPACES = "ai:queue", ("w1", "w2", "w3")
 
 
 def say(event: str, client: Client, **more: object) -> None:
-    epoch = client.document.epoch if client.document else 0
-    print(json.dumps({"event": event, "epoch": epoch, "ready": client.ready, **more}), flush=True)
+    print(json.dumps({"event": event, "epoch": client.document.epoch, "ready": client.ready, **more}), flush=True)
 
 
 async def one_job(client: Client, workspace: str) -> None:
@@ -48,10 +47,9 @@ async def main() -> None:
     while not stop.is_set():
         try:
             await one_job(client, WORKSPACES[number % len(WORKSPACES)])
-        except UnknownOutcome as error:
-            say("unknown", client, why=str(error))  # The job is there or not; its entry comes back if it is.
         except KeyshiftError as error:
-            say("failed", client, code=error.code, why=str(error))
+            # Where it is unknown: the job is there or not; its entry comes back if it is.
+            say("unknown" if error.code == "UNKNOWN_OUTCOME" else "failed", client, code=error.code, why=str(error))
         number += 1
         await asyncio.sleep(0.1)
     await client.close()

@@ -126,8 +126,8 @@ class Run {
   async all(): Promise<void> {
     const { seed, minutes, sentinel = false, sabotage, client } = this.#options
     const clockMs = Date.now() - monotonicMs()
-    // It knows no Sentinels and breaks no rules.
-    const other = client ?? (sentinel || sabotage !== undefined ? undefined : await pythonClient())
+    // It breaks no rules.
+    const other = client ?? (sabotage !== undefined ? undefined : await pythonClient())
     this.#say(`the last client is ${other?.join(' ') ?? 'a TypeScript one too'}`)
     this.#world = await World.start({
       seed,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Awaitable, Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples" / "python-app"))
-from keyshift_client import Client, Job, KeyshiftError, Mistake, NotReady, Refused, StaleEpoch, UnknownOutcome  # noqa: E402
+from keyshift_client import Client, Job, KeyshiftError  # noqa: E402
 
 SETTINGS = json.loads(os.environ["KEYSHIFT_TORTURE"])
 WORKSPACES = ("w0", "w1", "w2")
@@ -72,12 +72,10 @@ class Recorder:
             say("enqueue", number)
         try:
             answer = await send(number)
-        except UnknownOutcome:
-            return say("unknown", number)
-        except (NotReady, Refused, StaleEpoch) as error:
-            return say("refused", number, error.code)
-        except Mistake as error:
-            if str(error).startswith("EXPIRY"):  # It waited until its expiry had passed.
+        except KeyshiftError as error:
+            if error.code == "UNKNOWN_OUTCOME":
+                return say("unknown", number)
+            if error.code in ("NOT_READY", "REFUSED", "STALE_EPOCH") or "EXPIRY" in str(error):  # It waited until its expiry had passed.
                 return say("refused", number, error.code)
             if error.code not in ("JOB_EXISTS", "CONFLICT"):
                 return self._wrong(number, action)
@@ -235,13 +233,21 @@ class Round:
         await asyncio.gather(*self._tasks)
 
 
+def place_of(url: str) -> tuple[Any, Any]:
+    """Host and port, or the name of the primary and its Sentinels."""
+    scheme, _, rest = url.partition("://")
+    addresses, _, name = rest.partition("/0")
+    pairs = [(host, int(port)) for host, port in (address.split(":") for address in addresses.split(","))]
+    return pairs[0] if scheme == "redis" else (name.removeprefix("#"), pairs)
+
+
 async def main() -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _, context: say("wrong", f"loop: {context}"))
-    host, _, port = SETTINGS["redis"].removeprefix("redis://").removesuffix("/0").partition(":")
+    place = place_of(SETTINGS["redis"])
     clients = []
     for encoding in QUEUES:
         pod = (SETTINGS["podUid"], f"{SETTINGS['podName']}-{encoding}")
-        clients.append(Client("ai:job:{job_id}", "ai:job:{workspace_id}:{job_id}", "workspace_id", encoding, host, int(port),
+        clients.append(Client("ai:job:{job_id}", "ai:job:{workspace_id}:{job_id}", "workspace_id", encoding, *place,
                               Path(SETTINGS["routingDir"]), pod=pod))  # fmt: skip
     recorder, current = Recorder(), None
     await asyncio.gather(*(client.start() for client in clients))
