@@ -4,10 +4,19 @@
 -- KEYS 1 fence, 2 processing, 3 leases
 -- ARGV 1 token, 2 epoch, 3 lease ms, 4 limit
 -- Answers OK entry lease-end, ... | NOPERM what | STALE_EPOCH fence | NO_FENCE
--- Decimal min_epoch, or nil where it is absent or not a number.
+-- redis.call on a key of ours, read before anything is written. Where another type stands in its place the script ends with an
+-- error that names key and types; WRONGKIND tells src/redis/errors.ts that nothing was done.
+local function ours(kind, command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  if string.sub(reply.err, 1, 9) ~= 'WRONGTYPE' then error(reply) end
+  local found = redis.pcall('TYPE', key).ok or 'key of another type'
+  error({ err = 'WRONGKIND ' .. key .. ' is a ' .. found .. ', and Keyshift keeps a ' .. kind .. ' there: delete it or rename it' })
+end
+-- Decimal min_epoch, or nil where it is absent or not a number. Digits alone: no epoch is below a "nan".
 local function read_fence(key)
-  local fence = redis.call('GET', key)
-  return fence and tonumber(fence) or nil
+  local fence = ours('string', 'GET', key)
+  return fence and string.find(fence, '^%d+$') and tonumber(fence) or nil
 end
 
 -- nil where an operation of `epoch` may go on; else the status and the fence. An absent fence is fine for epochs 0 and 1 only.

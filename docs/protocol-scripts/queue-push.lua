@@ -4,10 +4,19 @@
 -- ARGV 1-7 as in lib/job; 8 ms to keep the operation's answer; 9 queue entry
 -- Answers OK unscoped | NOT_FOUND | DENIED | MALFORMED | SHARED_NAME | QUEUE (not a list)
 --         | NOPERM what | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
--- Decimal min_epoch, or nil where it is absent or not a number.
+-- redis.call on a key of ours, read before anything is written. Where another type stands in its place the script ends with an
+-- error that names key and types; WRONGKIND tells src/redis/errors.ts that nothing was done.
+local function ours(kind, command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  if string.sub(reply.err, 1, 9) ~= 'WRONGTYPE' then error(reply) end
+  local found = redis.pcall('TYPE', key).ok or 'key of another type'
+  error({ err = 'WRONGKIND ' .. key .. ' is a ' .. found .. ', and Keyshift keeps a ' .. kind .. ' there: delete it or rename it' })
+end
+-- Decimal min_epoch, or nil where it is absent or not a number. Digits alone: no epoch is below a "nan".
 local function read_fence(key)
-  local fence = redis.call('GET', key)
-  return fence and tonumber(fence) or nil
+  local fence = ours('string', 'GET', key)
+  return fence and string.find(fence, '^%d+$') and tonumber(fence) or nil
 end
 
 -- nil where an operation of `epoch` may go on; else the status and the fence. An absent fence is fine for epochs 0 and 1 only.
@@ -42,9 +51,16 @@ end
 local function usable_id(s, forbidden)
   return type(s) == 'string' and s ~= '' and #s <= 512 and not string.find(s, forbidden, 1, true) and is_utf8(s)
 end
--- Workspace in the bytes of a JSON text: its top-level field, or nil. Never guessed at.
+-- Whether it is JSON, and its value. NUL ends a text for cjson, whatever follows.
+local function decode_text(text)
+  if string.find(text, '\0', 1, true) then return false end
+  return pcall(cjson.decode, text)
+end
+
+-- Workspace in the bytes of a JSON text: its top-level field, or nil. Never guessed at. Of a field that stands there twice
+-- the last one counts, as for JSON.parse.
 local function decoded_workspace(text, field)
-  local ok, value = pcall(cjson.decode, text)
+  local ok, value = decode_text(text)
   if not ok or type(value) ~= 'table' then return nil end
   local ws = value[field]
   if type(ws) ~= 'string' then return nil end

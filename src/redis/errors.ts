@@ -141,6 +141,8 @@ export function fromReply(error: Error, inScript: boolean): KeyshiftError {
       'NOPERM',
       `the Redis user lacks a right that the script needs (see docs/redis-users.md): ${error.message}`,
     )
+  // The scripts' own word for a key of ours that is of another type: they look before they write.
+  if (code === 'WRONGKIND') return new Refused('WRONGTYPE', error.message.replace(/^-?WRONGKIND /, ''))
   // Not as `cause`: ioredis hangs the arguments on its errors, and they hold passwords and values.
   if (!inScript || REFUSED_BEFORE_START.has(code)) return new Refused(code, error.message)
   return new UnknownOutcome(`a script failed half way: ${error.message}`)

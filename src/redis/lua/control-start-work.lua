@@ -4,9 +4,10 @@
 -- KEYS 1 work hash, 2 work hash of the attempt before (the first again: none)
 -- ARGV 1 run
 -- Answers 1 where something changed, else 0
-if redis.call('HGET', KEYS[1], 'run') == ARGV[1] then return 0 end
+--- @include "lib/ours"
+if ours('hash', 'HGET', KEYS[1], 'run') == ARGV[1] then return 0 end
+local before = KEYS[2] ~= KEYS[1] and ours('hash', 'HGET', KEYS[2], 'state')
 redis.call('DEL', KEYS[1])
-local before = KEYS[2] ~= KEYS[1] and redis.call('HGET', KEYS[2], 'state')
 if before and before ~= 'done' then redis.call('COPY', KEYS[2], KEYS[1]) end
 redis.call('HSET', KEYS[1], 'run', ARGV[1], 'state', '', 'error', '', 'result', '')
 return 1

@@ -5,8 +5,9 @@
 --- for done also ARGV[5] lineage and ARGV[6] updatedAt of the work hash that the result was made from.
 --- Answers 'OK', 'DONE' (a result is there already and stays), or 'NOT_ENDED' (done was claimed of a pass that has not
 --- ended, as after a failover that took it back, or that was made again since; nothing was written), or 'NOT_OURS' (the name belongs to another kind, or to another run).
+--- @include "lib/ours"
 --- @include "lib/time"
-local known = redis.call('HMGET', KEYS[3], 'state', 'ended', 'done', 'kind', 'lineage', 'updatedAt', 'run')
+local known = ours('hash', 'HMGET', KEYS[3], 'state', 'ended', 'done', 'kind', 'lineage', 'updatedAt', 'run')
 if (known[4] and known[4] ~= ARGV[1]) or (known[7] and known[7] ~= ARGV[2]) then return 'NOT_OURS' end
 if known[1] == 'done' then return 'DONE' end
 local now = decimal(now_ms())

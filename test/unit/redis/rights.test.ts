@@ -19,6 +19,7 @@ const ROLES = [
 function commandsOf(names: readonly ScriptName[]): Set<string> {
   const called = names.flatMap((name) => [
     ...SCRIPTS[name].source.matchAll(/redis\.p?call\('([A-Z]+)'(?:, '(USAGE)')?/g),
+    ...SCRIPTS[name].source.matchAll(/\bours\('[a-z]+', '([A-Z]+)'/g),
     // By a variable: job-mutate alone, out of this table.
     ...SCRIPTS[name].source.matchAll(/(?:ARITY = \{ |, )(H[A-Z]+) = \d/g),
   ])
@@ -33,8 +34,11 @@ describe.each(ROLES)('the rights of %s', (_, rightsOf, pattern, alone) => {
   test('hold every command of its scripts', () => {
     expect(names.length).toBeGreaterThanOrEqual(5)
     // A command given by a variable would escape this test.
-    for (const name of names.filter((one) => one !== 'job-mutate'))
-      expect(SCRIPTS[name].source).not.toMatch(/redis\.p?call\((?!'|encoding == 'hash' and 'HGETALL' or 'GET')/)
+    for (const name of names.filter((one) => one !== 'job-mutate')) {
+      const { source } = SCRIPTS[name]
+      expect(source).not.toMatch(/redis\.p?call\((?!'|command, key, |encoding == 'hash' and 'HGETALL' or 'GET')/)
+      expect(source.replace('function ours(kind, command, key, ...)', '')).not.toMatch(/\bours\((?!'[a-z]+', ')/)
+    }
     expect([...used].filter((command) => !granted.has(command))).toEqual([])
   })
 

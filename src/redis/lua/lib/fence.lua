@@ -1,7 +1,8 @@
--- Decimal min_epoch, or nil where it is absent or not a number.
+--- @include "lib/ours"
+-- Decimal min_epoch, or nil where it is absent or not a number. Digits alone: no epoch is below a "nan".
 local function read_fence(key)
-  local fence = redis.call('GET', key)
-  return fence and tonumber(fence) or nil
+  local fence = ours('string', 'GET', key)
+  return fence and string.find(fence, '^%d+$') and tonumber(fence) or nil
 end
 
 -- nil where an operation of `epoch` may go on; else the status and the fence. An absent fence is fine for epochs 0 and 1 only.

@@ -8,8 +8,9 @@ local function id_fault(id)
   if usable_id(id, config.forbidden) then return nil end
   if id == '' then return 'is empty' end
   if string.find(id, config.forbidden, 1, true) then return 'contains "' .. config.forbidden .. '"' end
-  if not is_utf8(id) then return 'is not UTF-8' end
-  return 'is too long'
+  -- Its bytes are looked at one by one: not those of a megabyte.
+  if #id > 512 then return 'is too long' end
+  return 'is not UTF-8'
 end
 
 -- '*' is the only wildcard. Parts are found left to right, so that no pattern can make it slow.
@@ -92,14 +93,36 @@ local function target_key(workspace, job)
   return target_prefix .. first .. delimiter .. second .. target_suffix
 end
 
--- A key name for people: bytes that are no UTF-8 and control characters as \xNN, at most 200 characters.
+-- Whether a character changes how the line around it looks: control characters, marks of direction, separators of lines,
+-- and what has no width.
+local function disturbs(char)
+  local a, b, c = string.byte(char, 1, 3)
+  if a < 32 or a == 127 or (a == 194 and b < 160) then return true end
+  if a == 226 then return (b == 128 and (c <= 143 and c >= 139 or c >= 168 and c <= 174)) or (b == 129 and c >= 160 and c <= 175) end
+  return a == 239 and b == 187 and c == 191
+end
+
+-- The beginning of a key name: enough to show, and no character cut in two.
+local function beginning(key)
+  if #key <= 800 then return key end
+  for size = 800, 797, -1 do
+    if is_utf8(sub(key, 1, size)) then return sub(key, 1, size) end
+  end
+  return sub(key, 1, 800)
+end
+
+-- A key name for people: bytes that are no UTF-8 and characters that disturb as \xNN, at most 200 characters.
 local function printable(key)
-  local plain = is_utf8(key)
+  local text = beginning(key)
+  local plain = is_utf8(text)
   local out, size = {}, 0
-  for piece in string.gmatch(string.sub(key, 1, 800), plain and '[%z\1-\127\194-\244][\128-\191]*' or '.') do
-    local byte = string.byte(piece)
-    if byte < 32 or byte == 127 or (not plain and byte > 127) then piece = string.format('\\x%02x', byte) end
-    size = size + (#piece == 4 and string.sub(piece, 1, 2) == '\\x' and 4 or 1)
+  for piece in string.gmatch(text, plain and '[%z\1-\127\194-\244][\128-\191]*' or '.') do
+    local width = 1
+    if (not plain and string.byte(piece) > 127) or disturbs(piece) then
+      width = 4 * #piece
+      piece = string.gsub(piece, '.', function(byte) return string.format('\\x%02x', string.byte(byte)) end)
+    end
+    size = size + width
     if size > 199 then out[#out + 1] = '…' break end
     out[#out + 1] = piece
   end

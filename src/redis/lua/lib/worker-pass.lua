@@ -13,7 +13,7 @@ end
 
 -- Why this kind of work may not run now, as the answer of the script, or nil; and the record's epoch.
 local function refusal()
-  local record = redis.call('HMGET', KEYS[2], 'phase', 'epoch')
+  local record = ours('hash', 'HMGET', KEYS[2], 'phase', 'epoch')
   local epoch = tonumber(record[2] or '')
   if not record[1] or not epoch then
     -- Preflight may come before the first record.
@@ -41,7 +41,7 @@ local function open_pass(counters, totals)
   local refused, epoch = refusal()
   if refused then return refused end
   local run_id, lineage = identity()
-  local known = redis.call('HMGET', KEYS[3], 'kind', 'state', 'runId', 'lineage', 'pass', 'done', 'cursor', 'pending', 'ended', 'run', 'scope')
+  local known = ours('hash', 'HMGET', KEYS[3], 'kind', 'state', 'runId', 'lineage', 'pass', 'done', 'cursor', 'pending', 'ended', 'run', 'scope')
   if known[1] and known[1] ~= config.kind then
     return { 'NOT_ALLOWED', 'this name belongs to a Job of kind ' .. known[1] }
   end

@@ -4,7 +4,7 @@ local function workspace_fault(key, kind, stored)
   if stored then return config.field .. ' ' .. id_fault(stored) end
   if kind == 'hash' then return 'no ' .. config.field end
   if kind ~= 'string' then return 'wrong type: ' .. kind end
-  local readable, value = pcall(cjson.decode, redis.call('GET', key))
+  local readable, value = decode_text(redis.call('GET', key))
   if not readable then return 'JSON cannot be decoded' end
   if type(value) ~= 'table' then return 'no JSON object' end
   if value[config.field] == nil then return 'no ' .. config.field end

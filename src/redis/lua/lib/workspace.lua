@@ -1,7 +1,14 @@
 --- @include "lib/ids"
--- Workspace in the bytes of a JSON text: its top-level field, or nil. Never guessed at.
+-- Whether it is JSON, and its value. NUL ends a text for cjson, whatever follows.
+local function decode_text(text)
+  if string.find(text, '\0', 1, true) then return false end
+  return pcall(cjson.decode, text)
+end
+
+-- Workspace in the bytes of a JSON text: its top-level field, or nil. Never guessed at. Of a field that stands there twice
+-- the last one counts, as for JSON.parse.
 local function decoded_workspace(text, field)
-  local ok, value = pcall(cjson.decode, text)
+  local ok, value = decode_text(text)
   if not ok or type(value) ~= 'table' then return nil end
   local ws = value[field]
   if type(ws) ~= 'string' then return nil end
