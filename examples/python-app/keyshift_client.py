@@ -20,7 +20,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import ConnectionError as NoConnection, RedisError, ResponseError
 
 from keyshift_protocol import (
-    UNMANAGED, Document, KeyshiftError, Route, entry_arguments, list_pairs, parse_document, route, templates_of, told_epoch, utf8,
+    UNMANAGED, Document, KeyshiftError, Route, entry_arguments, judged, list_pairs, parse_document, route, templates_of, told_epoch, utf8,
 )  # fmt: skip
 
 LEASE_MS, RENEW_S, POLL_S, KEEP_MS, ANSWER_S = 15000, 5.0, 0.5, 600000, 0.05
@@ -28,7 +28,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "docs" / "protocol-scripts"
 # First words of an error that came before the script's first command: what may be tried again, where the primary must be found first, ...
 LEAVE = {"READONLY", "NOAUTH", "MASTERDOWN"}
 AGAIN = {"LOADING", "BUSY", *LEAVE}
-BEFORE = {"OOM", "NOREPLICAS", "NOPERM", "MISCONF", "CLUSTERDOWN", "NOSCRIPT", *AGAIN}
+BEFORE = {"OOM", "NOREPLICAS", "NOPERM", "MISCONF", "CLUSTERDOWN", "NOSCRIPT", "WRONGKIND", *AGAIN}
 # ... of which redis-py takes some off.
 WORDS = {"BusyLoadingError": "LOADING", "ReadOnlyError": "READONLY", "AuthenticationError": "NOAUTH", "NoPermissionError": "NOPERM",
          "NoScriptError": "NOSCRIPT", "OutOfMemoryError": "OOM", "MasterDownError": "MASTERDOWN"}  # fmt: skip
@@ -354,14 +354,11 @@ class Client:
         return answer
 
     def _job(self, job: str, raw: Any, expiry: bytes) -> Job:
-        if self.encoding == "hash":
-            fields = [part.decode(errors="replace") for part in raw]
-            value: Any = dict(zip(fields[::2], fields[1::2]))
-        else:
-            try:
-                value = raw.decode()
-            except UnicodeDecodeError:
-                raise KeyshiftError("OCCUPIED", "the value is no UTF-8") from None
+        try:
+            texts = [part.decode() for part in (raw if self.encoding == "hash" else [raw])]
+        except UnicodeDecodeError:
+            raise KeyshiftError("OCCUPIED", "the value is no UTF-8") from None
+        value = dict(zip(texts[::2], texts[1::2])) if self.encoding == "hash" else texts[0]
         return Job(job, value, None if int(expiry) < 0 else int(expiry))
 
     # Operations. Times to live and expiries are in ms. False or None: there is no such job.
@@ -436,6 +433,7 @@ class Client:
     async def list(self, workspace: str, *, page: int = 100, deadline: float | None = None) -> AsyncIterator[Job]:
         """Every job of the workspace once. Ends with an error where its connection is lost: a cursor is good on that one only."""
         end = time.monotonic() + (self._deadline if deadline is None else deadline)
+        judged(self.templates, self.document, workspace)
         seen, cursor = set[str](), None
         async with self._line(end) as line:
             while cursor != b"0":
@@ -452,6 +450,7 @@ class Client:
 
         def build(document: Document) -> tuple[Sequence[Any], Sequence[Any]]:
             nonlocal pairs
+            judged(self.templates, document, workspace)
             pairs = list_pairs(self.templates, document, workspace, names)
             keys = [key for _, legacy, target in pairs for key in (legacy, target)]
             return [self._control("fence"), *keys], [workspace, self.field, self._type, "LT" if document.phase >= 2 else "L"]

@@ -171,11 +171,17 @@ class Route(NamedTuple):
     illegal: bool = False
 
 
+def judged(templates: Templates, document: Document, *ids: str) -> str | None:
+    """Why ids are served in Legacy alone, or None. KeyshiftError INVALID_ID where this document does not serve them."""
+    why = next(filter(None, map(templates.refused, ids)), None)
+    if why and (document.phase != 0 or not all(map(utf8, ids))):
+        raise KeyshiftError("INVALID_ID", f"{[one[:100] for one in ids]}: {why}")
+    return why
+
+
 def route(templates: Templates, document: Document, workspace: str, job: str, pushes: bool = False) -> Route:
     """By pure calculation, anew for each try. KeyshiftError INVALID_ID; `pushes`: the entry must be readable as well."""
-    why = templates.refused(workspace) or templates.refused(job)
-    if why and (document.phase != 0 or not utf8(workspace) or not utf8(job)):
-        raise KeyshiftError("INVALID_ID", f"workspace {workspace[:100]!r} or job {job[:100]!r}: {why}")
+    why = judged(templates, document, workspace, job)
     legacy = templates.legacy_key(job)
     if why or document.epoch == 0:
         shared = document.epoch > 0 and templates.read_name(legacy)[:2] == ("target", workspace)

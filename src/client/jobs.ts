@@ -208,12 +208,13 @@ function updateText(job: Target): UpdateText {
     const steps = stepsOf(options, context.deadlineMs)
     for (let tries = 1; ; tries += 1) {
       const old = await getJob(context, 'json', workspaceId, jobId, tries === 1 ? options : steps.next())
-      if (old === undefined) return false
-      const changed = await change(decode(context.codec, old).value as string)
-      const text = textOf(context, changed, 'the function given to update must return well-formed text')
+      // A repeat whose job is gone by now: what is remembered of the first one answers it.
+      if (old === undefined && options.operationId === undefined) return false
+      const changed = old && (await change(decode(context.codec, old).value as string))
+      const text = old ? textOf(context, changed, 'the function given to update must return well-formed text') : ''
       try {
         return await write(job, 'update', jobId, steps.next(), (_, c, call, o) =>
-          scripts.updateText(c, call, { old: old.value, text }, o),
+          scripts.updateText(c, call, { old: old?.value ?? '', text }, o),
         )
       } catch (error) {
         if (!(error instanceof Conflict) || tries >= maxTries) throw error

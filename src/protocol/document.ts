@@ -146,6 +146,7 @@ export function parseDocument(text: string): RoutingDocument {
     targets: r['targets'],
     final: r['final'],
   }
+  refuseInexact(raw)
   // The hash covers the text as it came: fields that this version does not know are part of it.
   if (readable(() => documentHash(r as unknown as RoutingDocument)) !== doc.hash)
     throw new DocumentError('routing document: hash does not fit (edited by hand?)')
@@ -153,6 +154,16 @@ export function parseDocument(text: string): RoutingDocument {
     throw new DocumentError('routing document: controlPrefix does not fit its templates')
   }
   return doc
+}
+
+// What other languages would read, and hash, as something else.
+function refuseInexact(value: unknown): void {
+  if (typeof value === 'number' && !Number.isSafeInteger(value))
+    throw new DocumentError('routing document: a number is not whole, or beyond 2^53 - 1')
+  if (typeof value === 'string' && !value.isWellFormed())
+    throw new DocumentError('routing document: a text has a lone surrogate')
+  if (typeof value === 'object' && value !== null)
+    readable(() => Object.entries(value).forEach(([name, inner]) => [name, inner].forEach(refuseInexact)))
 }
 
 // Templates that cannot be used, or nesting without end: no reader may fall over what it can only refuse.

@@ -36,6 +36,12 @@ export function acceptedVectors(): Row[] {
       JSON.stringify(Object.fromEntries(Object.entries(dual).reverse()), null, 2),
     ],
     ['fields of a later version, covered by the hash', altered({ later: { b: [1, 'x'], a: null } })],
+    [
+      'whole numbers, however they are spelled',
+      altered({ later: [100, 2 ** 53 - 1, 0] })
+        .replace('[100,', '[1.0e2,')
+        .replace(',0]', ',-0]'),
+    ],
     ['no queues', altered({ queues: [] })],
     ['texts that need escapes', altered({ queues: ['q"\\\n\u0001é😀'] })],
   ]
@@ -63,6 +69,12 @@ export function refusedVectors(): Row[] {
     ['a step below 0', altered({ step: -1 })],
     ['creates above 100 %', altered({ createTarget: 101 })],
     ['half a percent of reads', altered({ readTarget: 0.5 })],
+    ['a fraction in a field that is not known', altered({ later: 0.5 })],
+    ['a number that doubles do not hold', altered({ later: { n: 1 } }).replace('"n":1', '"n":12345678901234567890')],
+    ['a number that is exact by chance', altered({ later: [2 ** 53] })],
+    ['a number beyond all', altered({ later: [1] }).replace('[1]', '[1e400]')],
+    ['a lone surrogate', altered({ queues: ['\ud800'] })],
+    ['a lone surrogate in the name of a field', altered({ later: { '\udc00': 1 } })],
     ['no name', altered({ name: '' })],
     ['a name that is no text', altered({ name: 7 })],
     ['an empty workspace field', altered({ workspaceField: '' })],

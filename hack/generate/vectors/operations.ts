@@ -2,7 +2,7 @@ import type { Encoding } from '../../../src/client/types.ts'
 import { FUTURE, idOfBucket, INPUT, OTHER, PAST } from './samples.ts'
 import { CONTROL, controlOf, fenceFor, hash, held, legacy, list, string, target } from './state.ts'
 import type { Operation } from './tries.ts'
-import type { KeyState } from './wire.ts'
+import type { KeyState, Wire } from './wire.ts'
 
 /** One operation of a client on what is stored. */
 export interface OperationCase {
@@ -118,7 +118,30 @@ const OTHERS: OperationCase[] = [
   { what: 'other templates', document: 'other ReadRouting 50 %', fence: [string(controlOf(OTHER).fence, '1')], operation: { name: 'create', ...job('j1'), value: { n: '1' }, queue: 'job-queue' } },
 ]
 
-const names = ['ai:job:j1', 'ai:job:w1:j1', 'ai:job:w1:j2', 'ai:job:w2:j3', 'ai:job:j4:x:y', 'ai:job:j5']
+/** Fields of which one is no UTF-8: `{"n": 0xff}`. */
+const raw = (key: string): KeyState => ({
+  key,
+  type: 'hash',
+  value: [
+    ['workspace_id', 'w1'],
+    ['n', { base64: '/w==' }],
+  ],
+})
+/** What an update of the job's text, done under `op-1`, left behind: its answer, packed. */
+const done: KeyState = hash(CONTROL.operation('op-1'), { what: `update-text 2 w1 ai:job:${IN}` })
+const packed = { ...done, value: [...(done.value as Wire[]), ['answer', { base64: 'kqJPS6Ew' }]] }
+const repeat = { name: 'update', ...job(IN), text, operationId: 'op-1' } as const
+// prettier-ignore
+const BYTES: OperationCase[] = [
+  { what: 'a field that is no UTF-8 is not handed out', document: READ, before: [raw(`ai:job:${IN}`), raw(`ai:job:w1:${IN}`)], operation: { name: 'get', ...job(IN) } },
+  { what: 'a field that is no UTF-8 stays as it is', document: READ, before: [raw(`ai:job:${IN}`), raw(`ai:job:w1:${IN}`)], operation: { name: 'update', ...job(IN), fields: { m: '2' } } },
+  { what: 'U+FFFD is not what a field that is no UTF-8 holds', document: READ, before: [raw(`ai:job:${IN}`)], operation: { name: 'update', ...job(IN), fields: { m: '2' }, expect: { n: '\ufffd' } } },
+  { what: 'a repeat of what was done, whose job is gone', document: READ, encoding: 'json', before: [packed], operation: repeat },
+  { what: 'a repeat of what was not done, whose job is gone', document: READ, encoding: 'json', operation: repeat },
+  { what: 'a repeat of what was done', document: READ, encoding: 'json', before: [packed, string(`ai:job:${IN}`, '{"workspace_id":"w1"}')], operation: repeat },
+]
+
+const names = ['ai:job:j1', 'ai:job:w1:j1', 'ai:job:w1:j2', 'ai:job:w2:j3', 'ai:job:j4:x:y', 'ai:job:j5', 'ai:job:']
 const LISTS: OperationCase[] = ['Legacy', 'Legacy again', DUAL, READ].map((document) => ({
   what: 'names that SCAN gave, of which some are no job of the workspace',
   document,
@@ -131,6 +154,11 @@ const LISTS: OperationCase[] = ['Legacy', 'Legacy again', DUAL, READ].map((docum
   ],
   operation: { name: 'list', workspaceId: 'w1', scanned: names },
 }))
+LISTS.push({
+  what: 'a workspace that no key can be made of',
+  document: DUAL,
+  operation: { name: 'list', workspaceId: 'w:1', scanned: names },
+})
 
 const queue = 'ai:queue'
 const leaseMs = 60_000
@@ -174,6 +202,7 @@ export const OPERATIONS: readonly OperationCase[] = [
   ...everywhere(),
   ...CREATES,
   ...OTHERS,
+  ...BYTES,
   ...LISTS,
   ...QUEUES,
   ...REAPS,

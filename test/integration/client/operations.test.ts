@@ -386,6 +386,20 @@ test('what no operation can have is refused before the first write', async () =>
   await client.close()
 })
 
+test('K11 a repeat of an update of a text gets the first answer, also once the job is gone', async () => {
+  await world.redis.raw.flushall()
+  world.dir.swap(undefined)
+  const client = world.client('json')
+  const store = client.forWorkspace(MINE)
+  await store.create('j1', textOf('old'))
+  const update = (operationId: string) => store.update('j1', () => textOf('new'), { operationId })
+  expect(await update('done')).toBe(true)
+  await store.delete('j1')
+  expect([await update('done'), await update('never done')]).toEqual([true, false])
+  expect(await store.get('j1')).toBeUndefined()
+  await client.close()
+})
+
 test('K12 an operation id that two jobs share is refused, also where their ids hold spaces', async () => {
   await world.redis.raw.flushall()
   world.dir.swap(undefined)
