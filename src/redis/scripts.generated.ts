@@ -1595,7 +1595,7 @@ export const SCRIPTS = {
     ].join('\n'),
   },
   "job-update-text": {
-    sha1: '9e9c6570842fe4ca7972a6c21bdddb9551726bdf',
+    sha1: '888209b5665a49ea8433bfcf006b24a3f27232c4',
     source: [
       "#!lua",
       "-- Replaces the text of a job on each key that exists, where the stored bytes are still those that the caller read.",
@@ -1821,8 +1821,10 @@ export const SCRIPTS = {
       "if state.status ~= 'OK' then return answer(state.status) end",
       "if redis.call('GET', state.found[1]) ~= ARGV[9] then return answer('CONFLICT') end",
       "local given = workspace_in_text(ARGV[10], field)",
-      "-- Epochs 0 and 1: a value without a workspace may stay one.",
-      "if given ~= workspace and not (state.unscoped == '1' and given == nil) then return answer('WORKSPACE') end",
+      "-- Epochs 0 and 1: a value without a usable workspace may stay as it is.",
+      "if given ~= workspace and not (state.unscoped == '1' and given == workspace_in_text(ARGV[9], field)) then",
+      "  return answer('WORKSPACE')",
+      "end",
       "local lacks = lacking({ { 'SET', 'a', 'KEEPTTL' } })",
       "if lacks then return answer('NOPERM', lacks) end",
       "for _, key in ipairs(state.found) do redis.call('SET', key, ARGV[10], 'KEEPTTL') end",
