@@ -12,6 +12,7 @@ import { Engine } from './engine.ts'
 import { InvalidArgument } from './errors.ts'
 import { Inflight } from './inflight.ts'
 import { makeJobStore } from './jobs.ts'
+import { safeLog, type Log } from './log.ts'
 import { Membership } from './membership.ts'
 import { makeMetrics } from './metrics.ts'
 import { QueueConsumer } from './queue.ts'
@@ -49,7 +50,7 @@ class Client<E extends Encoding> {
   readonly #adoption: Adoption
   readonly #context: Context
   readonly #memberId = randomUUID()
-  readonly #log: NonNullable<ClientOptions['log']>
+  readonly #log: Log
   /** Each side tells when its own changes; none may wipe out that of the other. */
   readonly #problems: { file?: string | undefined; adoption?: string | undefined } = {}
   #refused: string | undefined
@@ -65,7 +66,7 @@ class Client<E extends Encoding> {
     const deadlineMs = millis('deadlineMs', options.deadlineMs, 5000)
     const operationTtlMs = millis('operationTtlMs', options.operationTtlMs, 600_000, 2 ** 52)
     const pollMs = millis('pollMs', options.pollMs, 1000)
-    this.#log = options.log ?? (() => undefined)
+    this.#log = safeLog(options.log)
     const field = options.workspaceField ?? this.#templates.workspacePlaceholder
     if (typeof field !== 'string' || field === '' || !field.isWellFormed())
       throw new InvalidArgument('workspaceField must be the name of the field that holds the workspace')

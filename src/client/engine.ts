@@ -5,6 +5,7 @@ import { spareMs } from '../redis/line.ts'
 import { text, type Answer } from '../redis/scripts.ts'
 import { InvalidId } from './errors.ts'
 import type { Inflight } from './inflight.ts'
+import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { Readiness } from './readiness.ts'
 import type { Routing } from './routing.ts'
@@ -51,7 +52,7 @@ export class Engine {
     readonly readRouting: () => Promise<void>
     readonly deadlineMs: number
     readonly trace?: ClientOptions['trace']
-    readonly log?: NonNullable<ClientOptions['log']>
+    readonly log: Log
   }) {
     this.#connection = parts.connection
     this.#readiness = parts.readiness

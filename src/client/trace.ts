@@ -1,4 +1,5 @@
 import { KeyshiftError, type UnknownOutcome } from '../redis/errors.ts'
+import type { Log } from './log.ts'
 import type { ClientOptions, TracedEnd, TracedOperation } from './types.ts'
 
 /** What a call has behind it. */
@@ -14,13 +15,13 @@ export interface Past {
 export type Trace = (op: TracedOperation) => (past: Past, status?: string, error?: unknown) => void
 
 /** A hook that throws is logged: it can neither end an operation nor change its outcome. */
-export function traceOf(hook: ClientOptions['trace'], log: ClientOptions['log']): Trace {
+export function traceOf(hook: ClientOptions['trace'], log: Log): Trace {
   if (hook === undefined) return () => () => undefined
   const call = <T>(of: () => T): T | undefined => {
     try {
       return of()
     } catch (error) {
-      log?.('error', 'the trace hook threw', { error: String(error) })
+      log('error', 'the trace hook threw', { error: String(error) })
       return undefined
     }
   }

@@ -47,7 +47,7 @@ export interface ClientOptions<E extends Encoding = Encoding, V = Stored<E>> {
   readonly codec?: E extends 'json' ? Codec<V> : never
   /** Called as an operation begins; what it returns is called once, when the operation has settled. For traces. */
   readonly trace?: (operation: TracedOperation) => ((end: TracedEnd) => void) | undefined
-  /** Called with what an operator of the app should see. Default: nothing is logged. */
+  /** Called with what an operator of the app should see; what it throws changes nothing. Default: nothing is logged. */
   readonly log?: (level: 'info' | 'warn' | 'error', message: string, detail: Readonly<Record<string, unknown>>) => void
 }
 

@@ -1,10 +1,11 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { KeyshiftError } from '../../../src/client/index.ts'
+import type { LeaseRecord } from '../../../src/protocol/control-keys.ts'
 import { startProxy, type Proxy } from '../redis/support/proxy.ts'
 import { until } from '../redis/support/redis.ts'
 import { ClientProcess } from './support/process.ts'
-import { documentOf } from './support/routing.ts'
+import { documentOf, KEYS } from './support/routing.ts'
 import { noUnhandledRejections } from './support/unhandled.ts'
 import { World } from './support/world.ts'
 
@@ -109,6 +110,31 @@ describe('readiness', () => {
     proxy.vanish()
     await until('it is noticed', () => !client.state().ready, 15_000)
     await until('it is ready on another socket', () => client.state().ready, 15_000)
+  })
+})
+
+test.each<[string, () => unknown]>([
+  [
+    'throws',
+    () => {
+      throw new Error('the disk of the logs is full')
+    },
+  ],
+  ['returns a promise that is rejected', () => Promise.reject(new Error('the collector is away'))],
+])('a log function that %s ends neither the process nor the lease, and routing goes on', async (_, fail) => {
+  const said = new Set<string>()
+  const log = (level: string, message: string) => (said.add(message), fail()) as undefined
+  const client = world.client('hash', { redis: { address: `redis://127.0.0.1:${proxy.port}/0` }, log })
+  await client.ready()
+  proxy.refuse(true)
+  proxy.cut()
+  world.dir.publish(documentOf(6, 'BackfillVerify'))
+  await until('a renewal failed', () => said.has('the lease was not renewed'))
+  await until('the document was read', () => client.state().epoch === 6)
+  proxy.refuse(false)
+  await until('the lease is renewed', async () => {
+    const lease = await world.redis.raw.get(KEYS.lease(client.state().memberId))
+    return (JSON.parse(lease ?? '{}') as Partial<LeaseRecord>).epoch === 6
   })
 })
 

@@ -29,6 +29,7 @@ function makeEngine() {
     metrics: makeMetrics(undefined, async () => new Map()),
     readRouting: async () => undefined,
     deadlineMs: 1000,
+    log: () => undefined,
   })
   return { readiness, inflight, engine }
 }
