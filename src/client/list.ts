@@ -26,7 +26,7 @@ export async function* listJobs<E extends Encoding>(
   context: Context,
   encoding: E,
   workspaceId: string,
-  options: OperationOptions & { readonly pageSize?: number },
+  options: OperationOptions & { readonly pageSize?: number | undefined },
 ): AsyncIterableIterator<Job<E>> {
   const { pageSize = 200, signal, deadlineMs = context.deadlineMs } = options
   if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > 1000)

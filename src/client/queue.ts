@@ -66,7 +66,10 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
     }
   }
 
-  async ack(delivery: Delivery<E>, options: OperationOptions & { readonly failed?: boolean } = {}): Promise<void> {
+  async ack(
+    delivery: Delivery<E>,
+    options: OperationOptions & { readonly failed?: boolean | undefined } = {},
+  ): Promise<void> {
     const held = this.#heldBy(delivery)
     const { answer } = await this.#run('ack', delivery.workspaceId, options, (routing, c, o) =>
       scripts.ackEntry(c, this.#heldCall(routing, held), o),
@@ -88,7 +91,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
       this.#context.metrics.job(delivery.workspaceId, 'returned')
   }
 
-  async reap(options: OperationOptions & { readonly leaseMs?: number } = {}): Promise<number> {
+  async reap(options: OperationOptions & { readonly leaseMs?: number | undefined } = {}): Promise<number> {
     const { leaseMs = LEASE_MS } = options
     checkLease(leaseMs)
     const steps = stepsOf(options, this.#context.deadlineMs)

@@ -10,45 +10,48 @@ export interface ClientOptions<E extends Encoding = Encoding, V = Stored<E>> {
   /** How a job is stored: a Redis hash, or a string that holds JSON. */
   readonly encoding: E
   /** Hash field, or top-level JSON field, that holds the workspace. Default: the placeholder that only the target has. */
-  readonly workspaceField?: string
+  readonly workspaceField?: string | undefined
   readonly redis: {
     /** `redis://host:port/db` of the primary (`rediss://` for TLS), without credentials. This or `sentinel`. */
     readonly address?: string | undefined
     /** The Sentinels that say where the primary is. This or `address`. */
-    readonly sentinel?: {
-      /** Name under which they watch it, for example `mymaster`. */
-      readonly masterName: string
-      /** `host:port` of the Sentinels, better all of them than one. */
-      readonly addresses: readonly string[]
-      readonly db: number
-      /** Credentials of the Sentinels themselves, asked for at every (re)connect. */
-      readonly credentials?: () => Promise<Credentials | undefined>
-    }
+    readonly sentinel?:
+      | {
+          /** Name under which they watch it, for example `mymaster`. */
+          readonly masterName: string
+          /** `host:port` of the Sentinels, better all of them than one. */
+          readonly addresses: readonly string[]
+          readonly db: number
+          /** Credentials of the Sentinels themselves, asked for at every (re)connect. */
+          readonly credentials?: (() => Promise<Credentials | undefined>) | undefined
+        }
+      | undefined
     /** TLS with Redis and its Sentinels. As a function it is asked at every (re)connect, so that a new CA is picked up. */
-    readonly tls?: TlsOptions | (() => Promise<TlsOptions>)
+    readonly tls?: TlsOptions | (() => Promise<TlsOptions>) | undefined
     /** Asked at every (re)connect, so that a rotated password is picked up without a restart. */
-    readonly credentials?: () => Promise<Credentials | undefined>
+    readonly credentials?: (() => Promise<Credentials | undefined>) | undefined
     /** The `Redis` class of ioredis 5.4 to 6. Default: that of the installed `ioredis`. */
-    readonly Redis?: RedisConstructor
+    readonly Redis?: RedisConstructor | undefined
   }
   /** Where the routing ConfigMap is mounted, as a directory. Left out: unmanaged, plain legacy operation. */
-  readonly routingDir?: string
+  readonly routingDir?: string | undefined
   /** UID and name of the pod. Default: the environment variables POD_UID and POD_NAME. */
-  readonly podUid?: string
-  readonly podName?: string
+  readonly podUid?: string | undefined
+  readonly podName?: string | undefined
   /** Limit of an operation, ms, retries included. Default 5000. */
-  readonly deadlineMs?: number
+  readonly deadlineMs?: number | undefined
   /** How long the answer of an operation id is remembered, ms. Default 600000. */
-  readonly operationTtlMs?: number
+  readonly operationTtlMs?: number | undefined
   /** How often the routing directory is polled, ms. Default 1000. */
-  readonly pollMs?: number
-  readonly metrics?: MetricsOptions
+  readonly pollMs?: number | undefined
+  readonly metrics?: MetricsOptions | undefined
   /** For `json`: what the text of a job means to the app. Default: jobs are their texts. */
-  readonly codec?: E extends 'json' ? Codec<V> : never
+  readonly codec?: (E extends 'json' ? Codec<V> : never) | undefined
   /** Called as an operation begins; what it returns is called once, when the operation has settled. For traces. */
-  readonly trace?: (operation: TracedOperation) => ((end: TracedEnd) => void) | undefined
+  readonly trace?: ((operation: TracedOperation) => ((end: TracedEnd) => void) | undefined) | undefined
   /** Called with what an operator of the app should see; what it throws changes nothing. Default: nothing is logged. */
-  readonly log?: (level: 'info' | 'warn' | 'error', message: string, detail: Readonly<Record<string, unknown>>) => void
+  readonly log?:
+    ((level: 'info' | 'warn' | 'error', message: string, detail: Readonly<Record<string, unknown>>) => void) | undefined
 }
 
 /** One operation as the metrics count them: `update` of a text is a `get` and an `update`, `dequeue` what each look took. */
@@ -95,19 +98,19 @@ export interface MetricsOptions {
   /** The registry that the app's /metrics page shows. */
   readonly registry: MetricsRegistry
   /** Put in front of every name. */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
   /** Another name for a metric, or false to leave it out. */
-  readonly rename?: Partial<Record<MetricName, string | false>>
+  readonly rename?: Partial<Record<MetricName, string | false | undefined>> | undefined
 }
 
 export interface OperationOptions {
   /** Limit of this call, ms, retries included. */
-  readonly deadlineMs?: number
+  readonly deadlineMs?: number | undefined
   /**
    * Aborting ends a call that was not sent yet, and a read at any time. A write that was sent still settles with its
    * outcome, within its deadline.
    */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface WriteOptions extends OperationOptions {
@@ -115,17 +118,17 @@ export interface WriteOptions extends OperationOptions {
    * Makes a repeated call safe: a second one with the same id, job and operation gets the first one's answer. The client
    * itself repeats a call with an id whose outcome is unknown, until its deadline.
    */
-  readonly operationId?: string
+  readonly operationId?: string | undefined
 }
 
 export type Expiry = { readonly ttlMs: number } | { readonly expiresAt: number } | { readonly persist: true }
 
 export interface CreateOptions extends WriteOptions {
   /** Time to live, ms; or an absolute time, ms since 1970. Neither: the job does not expire. */
-  readonly ttlMs?: number
-  readonly expiresAt?: number
+  readonly ttlMs?: number | undefined
+  readonly expiresAt?: number | undefined
   /** Key of the queue that gets the job's entry in the same step. */
-  readonly queue?: string
+  readonly queue?: string | undefined
 }
 
 /** What Redis holds of a job. `hash`: fields and values. `json`: the text, byte for byte. */
@@ -188,7 +191,7 @@ export interface JobStore<E extends Encoding, V = Stored<E>> {
   /** Changes when the job expires. False where the job does not exist. */
   expire(jobId: string, expiry: Expiry, options?: WriteOptions): Promise<boolean>
   /** Every job of the workspace once, in no order. Reads the whole keyspace page by page. */
-  list(options?: OperationOptions & { readonly pageSize?: number }): AsyncIterableIterator<Job<E, V>>
+  list(options?: OperationOptions & { readonly pageSize?: number | undefined }): AsyncIterableIterator<Job<E, V>>
 }
 
 /**
@@ -198,7 +201,7 @@ export interface JobStore<E extends Encoding, V = Stored<E>> {
 export type UpdateHash<V = Stored<'hash'>> = (
   jobId: string,
   fields: Fields<V>,
-  options?: WriteOptions & { readonly expect?: Fields<V, null> },
+  options?: WriteOptions & { readonly expect?: Fields<V, null> | undefined },
 ) => Promise<boolean>
 
 /**
@@ -209,14 +212,14 @@ export type UpdateHash<V = Stored<'hash'>> = (
 export type UpdateText<V = string> = (
   jobId: string,
   change: (value: V) => V | Promise<V>,
-  options?: WriteOptions & { readonly maxTries?: number },
+  options?: WriteOptions & { readonly maxTries?: number | undefined },
 ) => Promise<boolean>
 
 export interface DequeueOptions extends OperationOptions {
   /** How long to wait for an entry, ms. Default 0: look once. */
-  readonly waitMs?: number
+  readonly waitMs?: number | undefined
   /** How long the entry is held before it goes back to its queue, ms. Default 60000. */
-  readonly leaseMs?: number
+  readonly leaseMs?: number | undefined
 }
 
 /** One entry taken from a queue. It comes back when it is neither acknowledged nor extended before its lease ends. */
@@ -229,7 +232,7 @@ export interface Delivery<E extends Encoding, V = Stored<E>> {
   /** Reads the job; undefined where it was deleted since. */
   read(options?: OperationOptions): Promise<Job<E, V> | undefined>
   /** The work is done; `failed` says with what result, for the metrics. @throws LeaseLost */
-  ack(options?: OperationOptions & { readonly failed?: boolean }): Promise<void>
+  ack(options?: OperationOptions & { readonly failed?: boolean | undefined }): Promise<void>
   /** Puts the entry back to the end of the queue. @throws LeaseLost */
   nack(options?: OperationOptions): Promise<void>
   /** Holds the entry for another `leaseMs` from now. @throws LeaseLost */
@@ -243,10 +246,10 @@ export interface Queue<E extends Encoding, V = Stored<E>> {
    * whose jobs are gone. Also returns entries whose lease has ended to the queue.
    */
   dequeue(options?: DequeueOptions): Promise<Delivery<E, V> | undefined>
-  ack(delivery: Delivery<E, V>, options?: OperationOptions & { readonly failed?: boolean }): Promise<void>
+  ack(delivery: Delivery<E, V>, options?: OperationOptions & { readonly failed?: boolean | undefined }): Promise<void>
   nack(delivery: Delivery<E, V>, options?: OperationOptions): Promise<void>
   /** Puts entries whose lease has ended back; returns how many. `dequeue` does it by itself. */
-  reap(options?: OperationOptions & { readonly leaseMs?: number }): Promise<number>
+  reap(options?: OperationOptions & { readonly leaseMs?: number | undefined }): Promise<number>
 }
 
 export interface ClientState {
@@ -266,7 +269,7 @@ export interface ClientState {
 
 export interface KeyshiftClient<E extends Encoding, V = Stored<E>> {
   /** Resolves once operations can run. @throws NotReady, after `deadlineMs` (10000) */
-  ready(options?: { readonly deadlineMs?: number }): Promise<void>
+  ready(options?: { readonly deadlineMs?: number | undefined }): Promise<void>
   state(): ClientState
   /** `forWorkspace<Job>('w1')`: a store of hashes with the fields of `Job`. With a codec its type is that of all jobs. */
   forWorkspace<J extends Typed<J> | V = V>(workspaceId: string): JobStore<E, E extends 'hash' ? J : V>

@@ -34,7 +34,7 @@ export function blocks(root: string): Readonly<Record<string, string>> {
     scripts: scripts(root),
     refusals: refusals(),
     rights: appUser().join('\n'),
-    pod: part(root, 'docs/client.md', /^```yaml\nenv:[^`]*```$/m),
+    pod: part(root, 'docs/client.md', /^```yaml\ncontainers:[^`]*```$/m),
     metrics: part(root, 'docs/client.md', /^\| metric \| labels \|\n(\|.*\|\n)+/m).trimEnd(),
   }
 }

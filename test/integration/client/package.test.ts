@@ -223,7 +223,7 @@ test('its types work in a strict TypeScript project and tell hash from json', ()
   writeFileSync(
     join(app, 'use.ts'),
     `
-import { createKeyshiftClient, type Codec, type Job, type Store } from '@keyshift/client'
+import { createKeyshiftClient, type ClientOptions, type Codec, type Job, type Store } from '@keyshift/client'
 import { Redis } from 'ioredis'
 import { Registry } from 'prom-client'
 const common = { legacy: 'a:{job_id}', target: 'a:{w}:{job_id}', redis: { address: 'redis://r/0', Redis }, metrics: { registry: new Registry() } }
@@ -244,6 +244,9 @@ export const f: number | undefined = (await (await parsing.queue('q').dequeue())
 await typed.update('j', { status: 'done' }, { expect: { owner: null } })
 await typed.mutate('j', [['HSET', 'owner', 'me'], ['HDEL', 'owner']])
 await parsed.update('j', ({ n }) => ({ n: n + 1 }))
+const maybe = undefined
+const left: ClientOptions<'hash'> = { ...common, encoding: 'hash', routingDir: maybe, trace: maybe, podUid: process.env['POD_UID'] }
+await createKeyshiftClient(left).forWorkspace('w').create('j', {}, { ttlMs: maybe, signal: maybe, operationId: maybe })
 // @ts-expect-error no such status
 await typed.update('j', { status: 'lost' })
 // @ts-expect-error no such field
@@ -270,6 +273,7 @@ await hash.enqueue('j', { a: '1' }, {})
     '--target',
     'es2022',
     '--strict',
+    '--exactOptionalPropertyTypes',
     '--noEmit',
     '--types',
     'node',
