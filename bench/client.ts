@@ -2,7 +2,7 @@
  * Throughput of the client as a share of plain ioredis doing the same without a migration: same encoding, payload,
  * concurrency and Redis. The two take turns in short rounds, and the share is that of each round.
  *
- *   node bench/client.ts [--operations 2000] [--rounds 9] [--concurrency 32] [--json]
+ *   npm run bench:client -- [--operations 500] [--rounds 31] [--concurrency 32] [--json]
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -21,8 +21,8 @@ import type { BenchEncoding, BenchOperation, Way } from './client/ways.ts'
 
 const { values } = parseArgs({
   options: {
-    operations: { type: 'string', default: '2000' },
-    rounds: { type: 'string', default: '9' },
+    operations: { type: 'string', default: '500' },
+    rounds: { type: 'string', default: '31' },
     concurrency: { type: 'string', default: '32' },
     json: { type: 'boolean', default: false },
   },
@@ -41,10 +41,11 @@ interface Cost {
   readonly redisCpu: number
   readonly ownCpu: number
 }
+/** Over the rounds: the median, and the quartiles that half of them lie between. */
 interface Share {
   readonly median: number
-  readonly min: number
-  readonly max: number
+  readonly low: number
+  readonly high: number
 }
 interface Result {
   readonly encoding: BenchEncoding
@@ -166,16 +167,19 @@ async function redisCpu(): Promise<number> {
 
 function share(numbers: readonly number[]): Share {
   const sorted = [...numbers].sort((a, b) => a - b)
-  const at = (i: number): number => Number((sorted[i] ?? Number.NaN).toPrecision(4))
-  return { median: at(Math.floor(sorted.length / 2)), min: at(0), max: at(sorted.length - 1) }
+  const at = (part: number): number =>
+    Number((sorted[Math.floor((sorted.length - 1) * part)] ?? Number.NaN).toPrecision(4))
+  return { median: at(0.5), low: at(0.25), high: at(0.75) }
 }
 
 function print(rows: readonly Result[], machine: string): void {
-  console.log(`\n${machine}; jobs of ~600 B, ${concurrency} at a time; median of ${rounds} rounds of ${operations}\n`)
+  console.log(
+    `\n${machine}; jobs of ~600 B, ${concurrency} at a time; median (quartiles) of ${rounds} rounds of ${operations}\n`,
+  )
   console.log('| encoding | routing | operation | throughput of plain ioredis | CPU of Redis | CPU of the app |')
   console.log('|---|---|---|---|---|---|')
   for (const { encoding, routing, operation, throughput, redisCpu: r, ownCpu: o } of rows) {
-    const range = `${throughput.min.toFixed(2)}-${throughput.max.toFixed(2)}`
+    const range = `${throughput.low.toFixed(2)}-${throughput.high.toFixed(2)}`
     console.log(
       `| ${encoding} | ${routing} | ${operation} | ${throughput.median.toFixed(2)} (${range}) | x ${r.median.toFixed(1)} | x ${o.median.toFixed(1)} |`,
     )

@@ -21,7 +21,7 @@ test('bench/client.ts compares each operation with plain ioredis, in both encodi
       routings.flatMap((routing) => ['get', 'update', 'enqueue'].map((operation) => [encoding, routing, operation])),
     ),
   )
-  const share = { median: expect.any(Number), min: expect.any(Number), max: expect.any(Number) }
+  const share = { median: expect.any(Number), low: expect.any(Number), high: expect.any(Number) }
   for (const result of report.results)
     expect(result).toMatchObject({
       throughput: share,
