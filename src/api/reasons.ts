@@ -52,11 +52,12 @@ export const REASONS = {
   ChecksPending: { meaning: 'A check has not been measured yet.', action: 'Wait for its interval.' },
   ConfigMapContested: {
     meaning: 'Another field manager keeps taking back the routing document.',
-    action: 'Leave the keys of Keyshift out of what it manages.',
+    action: 'Leave the keys of Keyshift out of what it manages; then they are written again by themselves.',
   },
   ConfigMapImmutable: {
     meaning: 'The ConfigMap of the routing document is immutable.',
-    action: 'Delete it; it is made again.',
+    action:
+      'Delete it, it is made again at once; then restart the pods that mount it: an immutable one is never read again. Leave immutable out of the manifest.',
   },
   ConfigMapReverted: {
     meaning: 'Another field manager took back the routing document; it is written again.',

@@ -9,6 +9,8 @@ import { verdict, type Verdict } from './verdict.ts'
 const FIGHT_MS = 600_000
 const BACKOFF_MS = 10_000
 const MOST_BACKOFF_MS = 300_000
+/** The way back is not kept waiting for longer than this by a fight that is over, ms. */
+const MOST_BACKOFF_BACK_MS = 30_000
 
 export interface Revert {
   readonly status: Status
@@ -18,8 +20,11 @@ export interface Revert {
   readonly revertedBy?: string
 }
 
-/** Notices another manager taking the routing document back, and backs off where it keeps doing so. */
-export function watchReverts(scene: Scene, status: Status): Revert {
+/**
+ * Notices another manager taking the routing document back, and backs off where it keeps doing so.
+ * @param back the walk goes back: the document is tried again more often
+ */
+export function watchReverts(scene: Scene, status: Status, back: boolean): Revert {
   const { configMap } = scene.observations
   const { reverts } = status
   if (!configMap.known || configMap.value.document === status.routing) {
@@ -39,7 +44,7 @@ export function watchReverts(scene: Scene, status: Status): Revert {
       revertedBy: manager,
     }
   // The same revert is seen until it is answered; it is answered again only after a while.
-  if (scene.now - at(reverts) < backoffMs(reverts.count)) return { status, mayWrite: scene.now === at(reverts) }
+  if (scene.now - at(reverts) < backoffMs(reverts.count, back)) return { status, mayWrite: scene.now === at(reverts) }
   return {
     status: { ...status, reverts: { count: reverts.count + 1, at: isoTime(scene.now), manager } },
     mayWrite: true,
@@ -57,13 +62,17 @@ export function configMapTrouble(scene: Scene, status: Status): Verdict | undefi
   const { configMap } = scene.observations
   const name = configMapName(scene.resource)
   if (configMap.known && configMap.value.immutable && configMap.value.document !== status.routing)
-    return verdict('stalled', 'ConfigMapImmutable', `ConfigMap ${name} is immutable`)
+    return verdict(
+      'stalled',
+      'ConfigMapImmutable',
+      `ConfigMap ${name} is immutable, and cannot be given the routing document of epoch ${status.epoch}`,
+    )
   const { reverts } = status
   if (reverts === undefined || reverts.count < 2) return undefined
   return verdict(
     'stalled',
     'ConfigMapContested',
-    `${reverts.manager} keeps taking back the routing document in ConfigMap ${name}`,
+    `${reverts.manager} keeps taking back the routing document, now of epoch ${status.epoch}, in ConfigMap ${name}`,
   )
 }
 
@@ -71,6 +80,6 @@ function at(reverts: NonNullable<Status['reverts']>): number {
   return timeMs(reverts.at) ?? 0
 }
 
-function backoffMs(count: number): number {
-  return Math.min(MOST_BACKOFF_MS, BACKOFF_MS * 2 ** (count - 1))
+function backoffMs(count: number, back: boolean): number {
+  return Math.min(back ? MOST_BACKOFF_BACK_MS : MOST_BACKOFF_MS, BACKOFF_MS * 2 ** (count - 1))
 }

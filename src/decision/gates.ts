@@ -4,6 +4,7 @@ import type { RoutingDocument } from '../protocol/document.ts'
 import type { WorkKind } from '../protocol/work.ts'
 import { jobName } from './accounts.ts'
 import { allPass, worstNote, type CheckTrouble } from './checks.ts'
+import { configMapTrouble } from './config-map.ts'
 import type { Convergence } from './convergence.ts'
 import { isProven } from './evidence.ts'
 import { stateText } from './ladder.ts'
@@ -74,7 +75,9 @@ export function inPlace({ scene, status, doc }: View): Verdict | undefined {
   // Templates changed in Legacy have another record, which begins with the document that follows.
   const recorded = scene.redis.record?.epoch === doc.epoch || doc.controlPrefix !== scene.controlPrefix
   if (recorded && configMap.value.document === status.routing) return undefined
-  return verdict('moving', 'Publishing', `the routing document of epoch ${doc.epoch} is being written`)
+  // On the way back, too, what stands in the way is said, and not that it takes a moment.
+  const trouble = configMap.value.document === status.routing ? undefined : configMapTrouble(scene, status)
+  return trouble ?? verdict('moving', 'Publishing', `the routing document of epoch ${doc.epoch} is being written`)
 }
 
 /** Without its Jobs nobody can tell what was proven, and what runs. */

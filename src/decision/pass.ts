@@ -16,7 +16,7 @@ import { findTruth } from './truth.ts'
 import { cut } from './text.ts'
 import type { Decision, EventNote } from './types.ts'
 import { verdict, type Verdict } from './verdict.ts'
-import { frozenDrift } from './walk.ts'
+import { frozenDrift, isOnWayBack } from './walk.ts'
 
 /** One pass over a resource whose Redis was read: truth, then facts, then the walk. */
 export function decidePass(scene: Scene): Decision {
@@ -68,7 +68,8 @@ function heldBefore({ observations: { configMap }, resource }: Scene): readonly 
 
 /** Facts of the world go into status; then the walk takes its step, if it may. */
 function walkOn(scene: Scene, start: Draft, doc: RoutingDocument, takeOver = false): Decision {
-  const reverts = watchReverts(scene, facts(scene, start.status))
+  const current = facts(scene, start.status)
+  const reverts = watchReverts(scene, current, isOnWayBack(scene, current, doc))
   const reverted =
     reverts.revertedBy === undefined
       ? []

@@ -53,6 +53,14 @@ export function nextStep(scene: Scene, status: Status, doc: RoutingDocument): St
   return { kind: 'forward', state: nextState(scene.spec, state, destination) }
 }
 
+/** The walk is to go back, or has gone back and the clients have not been seen to follow. */
+export function isOnWayBack(scene: Scene, status: Status, doc: RoutingDocument): boolean {
+  const state = stateOf(doc)
+  const { previous, convergedAt } = status
+  const wentBack = convergedAt === undefined && previous !== undefined && compareStates(state, previous) < 0
+  return wentBack || compareStates(effectiveDestination(scene, status, state), state) < 0
+}
+
 /** A step back waits for live members to follow the routing in force, but not longer than joinTimeout. */
 export function mayStepBack(scene: Scene, status: Status, doc: RoutingDocument): boolean {
   const published = timeMs(status.publishedAt) ?? scene.now

@@ -1,5 +1,6 @@
 import type { Status } from '../../../src/api/status.ts'
 import { isoTime } from '../../../src/decision/time.ts'
+import type { ConfigMapObservation } from '../../../src/decision/types.ts'
 import {
   observe,
   actionTypes,
@@ -49,15 +50,12 @@ describe('O9, H6: a routing document that another manager takes back', () => {
     expect(actionTypes(reverted(status, now + 10 * SECOND))).toContain('ApplyConfigMap')
   })
 
-  test('twice is a fight: ConfigMapContested names the manager; it holds no way back', () => {
+  test('twice is a fight: ConfigMapContested names the manager', () => {
     const { status } = reverted(canary())
     const decision = reverted(status, now + 10 * SECOND)
     expect(decision.status.reverts?.count).toBe(2)
     expect(conditionText(decision, 'Stalled')).toBe('True ConfigMapContested')
     expect(decision.status.awaits).toContain('helm')
-    const fenced: Status = { ...decision.status, fence: 5 }
-    const back = run(fenced, worldOf(fenced), { now: now + MINUTE, spec: specOf({ targetPhase: 'Legacy' }) })
-    expect(back.status.epoch).toBe(6)
   })
 
   test('often is answered more slowly each time, at least every five minutes', () => {
@@ -76,6 +74,52 @@ describe('O9, H6: a routing document that another manager takes back', () => {
 
   test('with an unreadable time is a new beginning too', () => {
     expect(reverted(canary({ reverts: { count: 7, at: 'x', manager: 'helm' } })).status.reverts?.count).toBe(1)
+  })
+})
+
+describe('a way back of two steps, past a ConfigMap that does not take the document', () => {
+  const spec = specOf({ targetPhase: 'Legacy' })
+  const reads = statusAt('ReadRouting', { percent: 50, over: { fence: 5 } })
+  /** The first step back is in force; the ConfigMap has what `seen` says. */
+  const backed = (seen: Partial<ConfigMapObservation>, over: Partial<Status> = {}, at = now) => {
+    const status: Status = { ...run(reads, worldOf(reads), { now, spec }).status, fence: 6, ...over }
+    const value = { exists: true, immutable: false, document: '{}', ...seen }
+    return run(status, worldOf(status, { configMap: { known: true, value } }), { now: at, spec })
+  }
+  const fight = { reverts: { count: 9, at: isoTime(now), manager: 'flux' } }
+  const inPlace = { document: run(reads, worldOf(reads), { now, spec }).status.routing ?? '' }
+
+  test.each([
+    ['an immutable one', backed({ immutable: true }), /^ConfigMapImmutable: .*epoch 6.*Delete it/],
+    [
+      'one that flux fights over',
+      backed({ foreignManager: 'flux' }, fight, now + SECOND),
+      /^ConfigMapContested: flux .*epoch 6.*Leave the keys/,
+    ],
+  ])('%s: what stands in the way and what to do is said, as Stalled', (_, decision, said) => {
+    expect(decision.status.epoch).toBe(6)
+    expect(decision.status.awaits).toMatch(said)
+    expect(conditionText(decision, 'Stalled')).toMatch(/^True ConfigMap/)
+  })
+
+  test('one that flux fights over is tried again within half a minute, also in the last state of the way back', () => {
+    for (const over of [
+      fight,
+      { ...fight, ...statusAt('Legacy', { from: ['DualWrite', 100] }), convergedAt: undefined },
+    ]) {
+      const tried = (after: number) => actionTypes(backed({ foreignManager: 'flux' }, over, now + after))
+      expect(tried(29 * SECOND)).not.toContain('ApplyConfigMap')
+      expect(tried(30 * SECOND)).toContain('ApplyConfigMap')
+    }
+  })
+
+  test('it goes on as soon as the document is there, whoever fought before', () => {
+    expect(backed(inPlace, fight, now + MINUTE).status).toMatchObject({ epoch: 7, phase: 'Legacy' })
+    expect(backed({ ...inPlace, immutable: true }, {}, now + MINUTE).status).toMatchObject({ epoch: 7 })
+  })
+
+  test('one made anew after the immutable one was deleted is written at once', () => {
+    expect(actionTypes(backed({ exists: false }))).toContain('ApplyConfigMap')
   })
 })
 
