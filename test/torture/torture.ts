@@ -4,8 +4,8 @@ import type { RedisConnection } from '../../demo/resp.ts'
 import { PYTHON, PYTHON_CHECK } from '../../hack/local/python.ts'
 import { tryRun } from '../../hack/system/run.ts'
 import { PHASES } from '../../src/protocol/phases.ts'
-import type { LogLine } from './client/wire.ts'
 import { Deliveries } from './deliveries.ts'
+import { hear, type Heard } from './hear.ts'
 import { Histories } from './histories.ts'
 import { homeOf, randomOf, WORKSPACES } from './jobs.ts'
 import { judgeHistory, judgeKeys, type Claims, type Rest } from './judge.ts'
@@ -105,6 +105,7 @@ class Run {
   readonly #histories = new Histories()
   readonly #deliveries = new Deliveries(homeOf)
   readonly #population = new Population()
+  readonly #heard: Heard = { histories: this.#histories, deliveries: this.#deliveries, wrong: [] }
   readonly #started = performance.now()
   readonly #plan: PlanOptions
   readonly #lag: () => number
@@ -113,7 +114,6 @@ class Run {
   #round = 0
   #wentBack = false
   #lineage = ''
-  #wrong: string[] = []
 
   constructor(options: TortureOptions) {
     this.#options = options
@@ -141,7 +141,7 @@ class Run {
       sabotage,
       other,
       tally: this.#tally,
-      onLine: (caller, line) => this.#hear(caller, line),
+      onLine: (caller, line) => hear(this.#heard, caller, line),
       onDead: (caller) => this.#histories.died(caller),
     })
     const { workers, slots, server } = this.#world
@@ -292,34 +292,12 @@ class Run {
     await operator.pause()
     const redis = await world.server.connect()
     try {
-      await this.#settled(redis)
+      await world.settled(redis, REST_LIMIT_MS)
       await this.#judge(redis, await this.#torn(redis))
     } finally {
       redis.close()
     }
-    if (this.#wrong.length > 0) throw new Error(`a client met what it must never meet: ${this.#wrong[0]}`)
-  }
-
-  /** Redis has dealt with everything that ended connections had sent: what is unknown now was done, or never will be. */
-  async #settled(redis: RedisConnection): Promise<void> {
-    const others = (await this.#world?.server.others()) ?? []
-    const end = performance.now() + REST_LIMIT_MS
-    const count = async (one: RedisConnection): Promise<number> => {
-      const list = String(await one.command('CLIENT', 'LIST'))
-      return list.split('\n').filter((line) => line.includes('name=keyshift-client:')).length
-    }
-    try {
-      for (;;) {
-        const left = await Promise.all(others.map(count))
-        const [here, elsewhere] = [await count(redis), left.reduce((sum, one) => sum + one, 0)]
-        if (here <= 2 * SLOTS && elsewhere === 0) return
-        if (performance.now() > end)
-          throw new Error(`${here} connections of clients at rest, and ${elsewhere} to servers that are no primary`)
-        await this.#sleep(20)
-      }
-    } finally {
-      for (const one of others) one.close()
-    }
+    if (this.#heard.wrong.length > 0) throw new Error(`a client met what it must never meet: ${this.#heard.wrong[0]}`)
   }
 
   /** When a failover began since the last rest, if there was one. */
@@ -373,42 +351,6 @@ class Run {
       }
     } finally {
       redis.close()
-    }
-  }
-
-  #hear(caller: string, line: LogLine): void {
-    const histories = this.#histories
-    switch (line[0]) {
-      case 'call':
-        return histories.call(caller, line[1], line[2], line[3], line[4])
-      case 'swap':
-        return histories.swap(caller, line[1], line[2], line[3])
-      case 'done': {
-        const jobId = histories.done(caller, line[1], line[2], line[3])
-        if (jobId !== undefined && line[3] === 'ok') this.#deliveries.made(jobId)
-        return
-      }
-      case 'unknown':
-        return histories.lost(caller, line[1])
-      case 'refused':
-        return histories.refused(caller, line[1])
-      case 'enqueue': {
-        const jobId = histories.jobOf(caller, line[1])
-        if (jobId !== undefined) this.#deliveries.enqueued(jobId)
-        return
-      }
-      case 'delivered':
-        return this.#deliveries.deliver(line[1], line[2])
-      case 'ack':
-        return this.#deliveries.ack(line[1], false)
-      case 'acked':
-        return this.#deliveries.ack(line[1], true)
-      case 'wrong':
-        this.#wrong.push(`${caller}: ${line[1]}`)
-        return
-      case 'ready':
-      case 'resting':
-        return
     }
   }
 

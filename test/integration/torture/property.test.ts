@@ -5,20 +5,14 @@
  */
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals'
 import fc from 'fast-check'
-import {
-  Conflict,
-  createKeyshiftClient,
-  JobExists,
-  type JobStore,
-  type KeyshiftClient,
-} from '../../../src/client/index.ts'
+import { Conflict, createKeyshiftClient, JobExists, type KeyshiftClient } from '../../../src/client/index.ts'
 import { rungsOf } from '../../../src/decision/ladder.ts'
 import { makeDocument, renderDocument } from '../../../src/protocol/document.ts'
 import { PHASES, type RoutingState } from '../../../src/protocol/phases.ts'
 import type { BackfillResult, VerifyResult } from '../../../src/protocol/work.ts'
-import { jobText } from '../../torture/client/session.ts'
+import { KINDS, request, type Request } from '../../torture/client/request.ts'
 import { explain } from '../../torture/history/explain.ts'
-import { type Action, type Answer, type State, type Value } from '../../torture/history/job.ts'
+import type { Answer, State } from '../../torture/history/job.ts'
 import { linearize, type Operation } from '../../torture/history/linearize.ts'
 import { LEGACY, TARGET, WORKSPACES } from '../../torture/jobs.ts'
 import { MountedDir } from '../client/support/routing.ts'
@@ -35,8 +29,6 @@ const RUNGS: readonly RoutingState[] = PHASES.flatMap((phase) =>
   rungsOf({ phases: SPEC }, phase).map(({ state }) => state),
 )
 const JOBS = ['a', 'b', 'c']
-/** Expiries here only have to be kept, not to come. */
-const FAR = 4_102_444_800_000
 
 let worker: WorkerWorld
 beforeAll(async () => {
@@ -108,16 +100,10 @@ class Real {
   }
 }
 
-/** A call that is yet to be made: values are numbered, so that each is written once. */
-interface Call {
+interface Call extends Request {
   readonly client: 0 | 1
-  readonly jobId: string
-  readonly workspace: string
-  readonly kind: 'create' | 'get' | 'update' | 'cas' | 'count' | 'delete' | 'expire' | 'persist'
 }
 type Step = fc.AsyncCommand<Model, Real>
-let written = 0
-
 /** Calls at once, each judged by whether the job's history can be. */
 class Calls implements Step {
   readonly #calls: readonly Call[]
@@ -178,79 +164,26 @@ class Prove implements Step {
   toString = (): string => 'prove'
 }
 
-async function make(real: Real, { client, jobId, workspace, kind }: Call, id: number): Promise<Operation> {
-  const store = (real.clients[client] as KeyshiftClient<'hash' | 'json'>).forWorkspace(workspace)
-  const { action, send } = request(store, real.encoding, { jobId, workspace, kind })
-  const call = performance.now()
-  const answer = await send().catch((error: unknown): Answer => {
-    if (error instanceof JobExists) return 'exists'
-    if (error instanceof Conflict) return 'conflict'
-    throw error
-  })
-  return { id, by: `client${client}`, action: action(), call, end: performance.now(), answer }
-}
-
-function request(
-  store: JobStore<'hash' | 'json'>,
-  encoding: 'hash' | 'json',
-  { jobId, workspace, kind }: Omit<Call, 'client'>,
-): { action: () => Action; send: () => Promise<Answer> } {
-  const tag = String((written += 1))
-  const told = async (done: Promise<boolean>): Promise<Answer> => ((await done) ? 'ok' : 'absent')
-  const value: Value =
-    encoding === 'hash' ? { workspace_id: workspace, a: tag, n: '0' } : `{"workspace_id": "${workspace}", "a": ${tag}}`
-  const hash = store as JobStore<'hash'>
-  switch (kind) {
-    case 'create':
-      return {
-        action: () => ({ kind, workspace, value, expiresAt: null }),
-        send: async () => (await store.create(jobId, value), 'ok'),
-      }
-    case 'get':
-      return { action: () => ({ kind, workspace }), send: async () => jobText(await store.get(jobId)) }
-    case 'delete':
-      return { action: () => ({ kind, workspace }), send: () => told(store.delete(jobId)) }
-    case 'expire':
-      return {
-        action: () => ({ kind, workspace, expiresAt: FAR }),
-        send: () => told(store.expire(jobId, { expiresAt: FAR })),
-      }
-    case 'persist':
-      return {
-        action: () => ({ kind: 'expire', workspace, expiresAt: null }),
-        send: () => told(store.expire(jobId, { persist: true })),
-      }
-    default: {
-      if (encoding === 'json') {
-        let swap: { old: string; text: string } | undefined
-        const change = (old: string): string => (swap = { old, text: value as string }).text
-        return {
-          action: () => ({ kind: 'replace', workspace, ...(swap === undefined ? {} : { swap }) }),
-          send: () => told((store as JobStore<'json'>).update(jobId, change)),
-        }
-      }
-      if (kind === 'count')
-        return {
-          action: () => ({ kind: 'mutate', workspace, commands: [['HINCRBY', 'n', 1]] }),
-          send: async () => {
-            const results = await hash.mutate(jobId, [['HINCRBY', 'n', 1]])
-            return results === undefined ? 'absent' : JSON.stringify(results)
-          },
-        }
-      const expect = kind === 'cas' ? { expect: { n: '0' } } : {}
-      return {
-        action: () => ({ kind: 'update', workspace, set: { a: tag }, ...expect }),
-        send: () => told(hash.update(jobId, { a: tag }, expect)),
-      }
-    }
-  }
+async function make(real: Real, { client, ...call }: Call, id: number): Promise<Operation> {
+  const sent = request(real.clients[client] as KeyshiftClient<'hash' | 'json'>, real.encoding, call)
+  const begun = performance.now()
+  let swap: { old: string; text: string } | undefined
+  const answer = await sent
+    .send((old, text) => (swap = { old, text }))
+    .catch((error: unknown): Answer => {
+      if (error instanceof JobExists) return 'exists'
+      if (error instanceof Conflict) return 'conflict'
+      throw error
+    })
+  const action = sent.action.kind === 'replace' && swap !== undefined ? { ...sent.action, swap } : sent.action
+  return { id, by: `client${client}`, action, call: begun, end: performance.now(), answer }
 }
 
 const call: fc.Arbitrary<Call> = fc.record({
   client: fc.constantFrom(0, 1),
   jobId: fc.constantFrom(...JOBS),
   workspace: fc.constantFrom(...WORKSPACES.slice(0, 2)),
-  kind: fc.constantFrom('create', 'create', 'get', 'get', 'update', 'cas', 'count', 'delete', 'expire', 'persist'),
+  kind: fc.constantFrom(...KINDS),
 })
 const steps = [
   call.map((one) => new Calls([one])),

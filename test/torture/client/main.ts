@@ -6,6 +6,7 @@ import { encodingOf, LEGACY, QUEUES, randomOf, TARGET, type Encoding } from '../
 import { consume } from './consumer.ts'
 import { say } from './log.ts'
 import { Recorder } from './recorder.ts'
+import { request, type Request } from './request.ts'
 import { Session } from './session.ts'
 import { sabotage } from '../sabotage.ts'
 import type { Command, Settings } from './wire.ts'
@@ -70,8 +71,18 @@ function start(number: number, jobs: readonly string[]): void {
   round = Object.assign(state, { number, done: Promise.all(work) })
 }
 
+function make(number: number, requests: readonly Request[]): void {
+  const calls = requests.map((one) => {
+    const encoding = encodingOf(one.jobId)
+    const { action, send } = request(clients[encoding] as never, encoding, one)
+    return recorder.run(one.jobId, action, (id) => send((old, text) => say(['swap', id, old, text])))
+  })
+  round = { number, resting: false, done: Promise.all(calls) }
+}
+
 async function obey(command: Command): Promise<void> {
   if (command.type === 'go') return start(command.round, command.jobs)
+  if (command.type === 'do') return make(command.round, command.requests)
   if (round !== undefined) {
     round.resting = true
     await round.done

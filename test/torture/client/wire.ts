@@ -4,6 +4,7 @@
  */
 import type { Action, Answer } from '../history/job.ts'
 import type { SabotageName } from '../sabotage.ts'
+import type { Request } from './request.ts'
 
 /** JSON in the environment variable `KEYSHIFT_TORTURE`. */
 export interface Settings {
@@ -28,6 +29,8 @@ export interface Settings {
 export type Command =
   /** Work on these jobs until told to rest. */
   | { readonly type: 'go'; readonly round: number; readonly jobs: readonly string[] }
+  /** Make these calls, all at once, and no others. */
+  | { readonly type: 'do'; readonly round: number; readonly requests: readonly Request[] }
   /** Begin nothing more; say so once all is answered. */
   | { readonly type: 'rest'; readonly round: number }
   | { readonly type: 'end' }

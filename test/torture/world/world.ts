@@ -103,6 +103,29 @@ export class World {
     }
   }
 
+  /** Redis has dealt with everything that ended connections had sent: what is unknown now was done, or never will be. */
+  async settled(redis: RedisConnection, limitMs: number): Promise<void> {
+    const others = await this.server.others()
+    const end = performance.now() + limitMs
+    const count = async (one: RedisConnection): Promise<number> => {
+      const list = String(await one.command('CLIENT', 'LIST'))
+      return list.split('\n').filter((line) => line.includes('name=keyshift-client:')).length
+    }
+    try {
+      for (;;) {
+        const left = await Promise.all(others.map(count))
+        const [here, elsewhere] = [await count(redis), left.reduce((sum, one) => sum + one, 0)]
+        // One connection for each encoding.
+        if (here <= 2 * this.slots.length && elsewhere === 0) return
+        if (performance.now() > end)
+          throw new Error(`${here} connections of clients at rest, and ${elsewhere} to servers that are no primary`)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+    } finally {
+      for (const one of others) one.close()
+    }
+  }
+
   async #carryOut(fault: Fault): Promise<void> {
     const slot = 'slot' in fault ? this.slots[fault.slot] : undefined
     const made = (): void => this.#tally.made(fault.kind)
