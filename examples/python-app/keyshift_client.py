@@ -187,7 +187,8 @@ class Client:
 
     async def _primary(self) -> tuple[tuple[str, int], bool]:
         """Where all Sentinels together say that the primary is, and whether more than half name it."""
-        told = await asyncio.gather(*(one.sentinel_master(self._host) for one in self._sentinels), return_exceptions=True)
+        asked = [asyncio.wait_for(one.sentinel_master(self._host), 1) for one in self._sentinels]
+        told = await asyncio.gather(*asked, return_exceptions=True)
         masters = [(one["config-epoch"], (one["ip"], one["port"])) for one in told if isinstance(one, dict)]
         if not masters:
             raise KeyshiftError("NOT_READY", f"no Sentinel answers: {told}", again=True)
