@@ -44,8 +44,20 @@ export function withKept(status: Status, kept: Kept): Status {
 
 /** Undefined where the text is none of this version. */
 export function parseKept(text: string): Kept | undefined {
+  const read = readKept(text)
+  return read?.later === false ? read.kept : undefined
+}
+
+/** Whether there is more in the text than this version knows of: it would be lost with the next write. */
+export function isOfLaterVersion(text: string): boolean {
+  return readKept(text)?.later === true
+}
+
+function readKept(text: string): { readonly kept: Kept; readonly later: boolean } | undefined {
   try {
-    return KeptSchema.safeParse(JSON.parse(text)).data
+    const raw: unknown = JSON.parse(text)
+    const kept = KeptSchema.safeParse(raw).data
+    return kept && { kept, later: canonicalJson(kept) !== canonicalJson(raw) }
   } catch {
     return undefined
   }

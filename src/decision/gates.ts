@@ -9,7 +9,7 @@ import type { Convergence } from './convergence.ts'
 import { isProven } from './evidence.ts'
 import { stateText } from './ladder.ts'
 import { stateOf, type Scene } from './scene.ts'
-import { count, some } from './text.ts'
+import { count, cut, some } from './text.ts'
 import { isoTime } from './time.ts'
 import { verdict, type Verdict } from './verdict.ts'
 import type { DueWork } from './work.ts'
@@ -219,7 +219,7 @@ function idsFit({ scene, doc }: View): Verdict | undefined {
   return verdict(
     'stalled',
     'IllegalIds',
-    `clients have used ids that the target schema cannot hold, ${times(seen)}, such as "${example ?? ''}"${from}; the step is taken when none was seen for ${scene.spec.keys.idWindow}`,
+    `clients have used ids that the target schema cannot hold, ${times(seen)}, such as ${JSON.stringify(cut(example ?? '', 100))}${from}; the step is taken when none was seen for ${scene.spec.keys.idWindow}`,
   )
 }
 

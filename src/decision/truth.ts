@@ -1,6 +1,6 @@
 import { ANNOTATIONS, configMapName, redisPlaceOf } from '../api/resource.ts'
 import type { Status } from '../api/status.ts'
-import type { RoutingDocument } from '../protocol/document.ts'
+import { ROUTING_FILE, type RoutingDocument } from '../protocol/document.ts'
 import { isAhead, isReadable, type ReadableRecord } from './revision.ts'
 import { documentOf, type Scene } from './scene.ts'
 
@@ -28,8 +28,10 @@ export function findTruth(scene: Scene, status: Status): Truth {
   const own = documentOf(status.routing)
   const recorded = documentOf(record?.document)
   const mounted = configMap.known ? documentOf(configMap.value.document) : undefined
-  if (own === undefined && record === undefined && fence === undefined && mounted === undefined)
-    return { kind: 'nothing' }
+  if (own === undefined && record === undefined && fence === undefined && mounted === undefined) {
+    const unread = unreadable(scene, status)
+    return unread === undefined ? { kind: 'nothing' } : { kind: 'conflict', message: unread }
+  }
 
   const contradiction = contradictionIn(scene, status, own, mounted)
   if (contradiction !== undefined) {
@@ -45,6 +47,8 @@ export function findTruth(scene: Scene, status: Status): Truth {
         kind: 'conflict',
         message: `${contradiction}; no routing document is left to adopt: put back the ConfigMap ${configMapName(scene.resource)}`,
       }
+    if (!Number.isSafeInteger(highest + 1))
+      return { kind: 'conflict', message: `${contradiction}, which is no epoch: put it right by hand` }
     if (adopts === String(highest)) return { kind: 'adopted', document: best, epoch: highest + 1 }
     return {
       kind: 'conflict',
@@ -70,6 +74,8 @@ function contradictionIn(
     return `Redis holds the record of ${record.owner} in another cluster (${record.cluster}), at epoch ${record.epoch}`
   if (record !== undefined && record.owner !== scene.owner)
     return `these keys in this Redis database are managed by ${record.owner} (epoch ${record.epoch}): one database and pair of templates takes one resource`
+  if (record?.later === true)
+    return `a later version of Keyshift has written the record in Redis (epoch ${record.epoch}): run that version, this one would forget what it does not know`
   if (
     record !== undefined &&
     (own === undefined || isAhead(record, status)) &&
@@ -84,6 +90,17 @@ function contradictionIn(
   if (mounted !== undefined && mounted.epoch > epoch)
     return `ConfigMap ${configMapName(scene.resource)} holds epoch ${mounted.epoch}, above epoch ${epoch}`
   return undefined
+}
+
+/** Where all that is left is a text that cannot be read, it may be of a migration on its way: nothing begins anew over it. */
+function unreadable(scene: Scene, status: Status): string | undefined {
+  const { configMap } = scene.observations
+  const { namespace, name } = scene.resource.metadata
+  if (status.routing !== undefined && status.routing !== '')
+    return `status.routing cannot be read, and Redis holds no record: put one of them back, or delete the resource and apply it again to begin anew`
+  const text = configMap.known ? (configMap.value.document ?? '').trim() : ''
+  if (text === '' || text === '{}') return undefined
+  return `ConfigMap ${configMapName(scene.resource)} holds a ${ROUTING_FILE} that cannot be read, and neither status nor Redis know of ${namespace}/${name}: put it right, or take that key out to begin anew`
 }
 
 function hasMoved(scene: Scene, status: Status): boolean {

@@ -47,6 +47,8 @@ export interface RecordObservation {
   readonly document: string
   /** What was kept of status; undefined where it cannot be read. */
   readonly kept?: Kept
+  /** There is more in it than this version knows of. */
+  readonly later?: boolean
 }
 
 export interface RedisObservation {

@@ -1,6 +1,6 @@
 import type { Reason } from '../api/reasons.ts'
-import { keysOf, type JobKeyMigration } from '../api/resource.ts'
-import { SpecSchema, type Spec } from '../api/schema.ts'
+import { durationMs, keysOf, type JobKeyMigration } from '../api/resource.ts'
+import { SpecSchema, type CheckSpec, type Spec } from '../api/schema.ts'
 import type { Status } from '../api/status.ts'
 import type { Action, Decide, Decision, EventNote, Observations, RefusedAction } from '../decision/types.ts'
 import type { KubeClient } from '../kube/client.ts'
@@ -251,6 +251,10 @@ function specFault(spec: Spec, namespace: string): string | undefined {
       'spec.slo.prometheus.address',
       () => spec.slo.prometheus && resolvePrometheus(spec.slo.prometheus.address, namespace),
     ],
+    ['spec.worker.maxRedisLatency', () => mustBeLonger(durationMs(spec.worker.maxRedisLatency))],
+    ['spec.slo.checks', () => (spec.slo.checks ?? []).forEach(mustBePassable)],
+    ['spec.worker.maxRedisLatency', () => mustBeLonger(durationMs(spec.worker.maxRedisLatency))],
+    ['spec.slo.checks', () => (spec.slo.checks ?? []).forEach(mustBePassable)],
   ]
   for (const [field, read] of parts) {
     try {
@@ -260,4 +264,13 @@ function specFault(spec: Spec, namespace: string): string | undefined {
     }
   }
   return undefined
+}
+
+function mustBeLonger(ms: number): void {
+  if (ms <= 0) throw new Error('no batch can be done in no time: write the longest that others may wait, such as 5ms')
+}
+
+function mustBePassable({ name, min, max }: CheckSpec): void {
+  if (min !== undefined && max !== undefined && min > max)
+    throw new Error(`no value passes ${name}, whose min is above its max: swap them`)
 }

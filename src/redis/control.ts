@@ -1,6 +1,6 @@
 import type { ControlKeys, LeaseRecord, MemberRecord, RecordFields } from '../protocol/control-keys.ts'
 import type { CallOptions, Connection } from './connection.ts'
-import { NotPrimary, NotReady } from './errors.ts'
+import { NotPrimary, NotReady, Refused } from './errors.ts'
 
 /** Everything that the operator reads from Redis, as one moment. */
 export interface ControlSnapshot {
@@ -21,7 +21,7 @@ export interface ControlSnapshot {
     /** Absent when it lapsed or was closed. */
     readonly lease?: LeaseRecord
   }[]
-  /** Ids of member fields that are no member records. */
+  /** Ids of member fields that are no member records and have no lease; with one they are members of no known pod. */
   readonly unreadableMembers: readonly string[]
   readonly backfilled: boolean
   readonly fallbackReads: number
@@ -54,8 +54,10 @@ export async function readControl(c: Connection, keys: ControlKeys, options: Cal
     const id = memberList[i] ?? ''
     const member = parse<MemberRecord>(memberList[i + 1])
     const lease = parse<LeaseRecord>(memberList[i + 2])
-    if (typeof member?.podUid !== 'string') unreadableMembers.push(id)
-    else members.push(typeof lease?.epoch === 'number' ? { id, record: member, lease } : { id, record: member })
+    const live = typeof lease?.epoch === 'number' ? { lease } : {}
+    if (isMember(member)) members.push({ id, record: member, ...live })
+    else if ('lease' in live) members.push({ id, record: { ...NOBODY, podName: id }, ...live })
+    else unreadableMembers.push(id)
   }
   const lastAt = illegal.get('lastAt')
   const [example, member] = [illegal.get('example'), illegal.get('member')]
@@ -70,14 +72,27 @@ export async function readControl(c: Connection, keys: ControlKeys, options: Cal
     members,
     unreadableMembers,
     backfilled: backfilled === 1,
-    fallbackReads: Number(fallbackReads ?? 0),
+    fallbackReads: counted(fallbackReads),
     illegalIds: {
-      count: Number(illegal.get('count') ?? 0),
-      ...(lastAt === undefined ? {} : { ageMs: Math.max(0, Number(now) - Number(lastAt)) }),
+      count: counted(illegal.get('count')),
+      ...(lastAt === undefined ? {} : { ageMs: Math.max(0, Number(now) - Number(lastAt)) || 0 }),
       ...(example === undefined ? {} : { example }),
       ...(member === undefined ? {} : { member }),
     },
   }
+}
+
+const NOBODY: MemberRecord = { podUid: '', podName: '', version: '', registeredAt: 0 }
+
+function isMember(record: Partial<MemberRecord> | undefined): record is MemberRecord {
+  const { podUid, podName, registeredAt } = record ?? {}
+  return typeof podUid === 'string' && typeof podName === 'string' && typeof registeredAt === 'number'
+}
+
+/** A counter of ours. One that is no number holds what waits for it to be 0. */
+function counted(text: string | null | undefined): number {
+  if (text === null || text === undefined) return 0
+  return /^[0-9]{1,15}$/.test(text) ? Number(text) : 1
 }
 
 export type WriteRecordResult =
@@ -214,7 +229,14 @@ export async function readWork(
   jobName: string,
   options: CallOptions,
 ): Promise<Partial<Record<string, string>>> {
-  return Object.fromEntries(pairs((await c.call(['HGETALL', keys.work(jobName)], options)) as string[]))
+  const key = keys.work(jobName)
+  try {
+    return Object.fromEntries(pairs((await c.call(['HGETALL', key], options)) as string[]))
+  } catch (error) {
+    if (!(error instanceof Refused) || error.redisCode !== 'WRONGTYPE') throw error
+    const type = String(await c.call(['TYPE', key], options))
+    throw new Refused('WRONGTYPE', `${key} is a ${type}, and Keyshift keeps a hash there: delete it or rename it`)
+  }
 }
 
 /**

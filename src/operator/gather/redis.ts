@@ -1,8 +1,8 @@
-import { parseKept } from '../../api/kept.ts'
+import { isOfLaterVersion, parseKept } from '../../api/kept.ts'
 import { keysOf, type JobKeyMigration } from '../../api/resource.ts'
 import type { RecordObservation, RedisObservation, WorkObservation } from '../../decision/types.ts'
 import { controlKeys, type RecordFields } from '../../protocol/control-keys.ts'
-import { WORK_KINDS, type WorkResult } from '../../protocol/work.ts'
+import { WORK_KINDS } from '../../protocol/work.ts'
 import type { Connection } from '../../redis/connection.ts'
 import { readControl, readWork, type ControlSnapshot } from '../../redis/control.ts'
 import { KeyshiftError } from '../../redis/errors.ts'
@@ -10,6 +10,7 @@ import type { RightsInput } from '../../redis/rights.ts'
 import type { Ask } from '../../redis/rights-check.ts'
 import { redisTrouble, type RedisTrouble } from '../redis-trouble.ts'
 import { missingOfApp, missingOfOwn } from './rights.ts'
+import { parseWorkResult } from './work-result.ts'
 import { foreignWriters, type SeenBefore } from './writers.ts'
 
 /** Limit of each call, waiting for the connection included, ms. */
@@ -100,11 +101,11 @@ export function parseWork(jobName: string, fields: Partial<Record<string, string
   const kind = WORK_KINDS.find((known) => known === fields['kind'])
   const state = (['running', 'done', 'failed', 'refused'] as const).find((known) => known === fields['state'])
   if (kind === undefined || state === undefined) return undefined
-  const result = parseJson<WorkResult>(fields['result'])
+  const result = parseWorkResult(kind, fields['result'])
   const error = fields['error'] ?? ''
   const number = (name: string): number => {
     const value = Number(fields[name])
-    return Number.isFinite(value) && value > 0 ? Math.floor(value) : 0
+    return Number.isSafeInteger(value) && value > 0 ? value : 0
   }
   return {
     jobName,
@@ -128,20 +129,16 @@ function parseRecord(record: RecordFields): RecordObservation {
   return {
     cluster: record.cluster,
     owner: record.owner,
-    epoch: Number(record.epoch) || 0,
-    revision: Number(record.revision) || 0,
+    epoch: wholeNumber(record.epoch),
+    revision: wholeNumber(record.revision),
     hash: record.hash,
     document: record.document,
     ...(kept === undefined ? {} : { kept }),
+    ...(isOfLaterVersion(record.account) ? { later: true } : {}),
   }
 }
 
-function parseJson<T>(text: string | undefined): T | undefined {
-  if (text === undefined || text === '') return undefined
-  try {
-    const value = JSON.parse(text) as T | null
-    return typeof value === 'object' && value !== null ? value : undefined
-  } catch {
-    return undefined
-  }
+/** 0 where the text is anything but the digits of a number that is exact. */
+function wholeNumber(text: string): number {
+  return /^[0-9]{1,15}$/.test(text) ? Number(text) : 0
 }

@@ -4,7 +4,12 @@ import { join } from 'node:path'
 import { parse, stringify } from 'yaml'
 import { type ControlPlane, startControlPlane } from '../../../hack/local/control-plane.ts'
 import { CommandError } from '../../../hack/system/run.ts'
+import { createKubeClient } from '../../../src/kube/client.ts'
+import { connect } from '../../../src/kube/connection.ts'
+import type { KubeObject } from '../../../src/kube/types.ts'
+import { MIGRATIONS } from '../../../src/operator/resources.ts'
 import { installCrd } from '../kube/control-plane.ts'
+import { BAD_FIELDS, pathsOf, specWith } from './bad-fields.ts'
 
 type Json = Record<string, unknown>
 const CRD = join(import.meta.dirname, '../../../crds/keyshift.dev_jobkeymigrations.yaml')
@@ -187,6 +192,40 @@ const bad: [string, (spec: Json) => Json, RegExp][] = [
 ]
 test.each(bad)('%s is refused with what to do', async (_, change, message) => {
   expect(await refusal(change(smallest()))).toMatch(message)
+})
+
+describe('each field of the spec', () => {
+  const crd = parse(readFileSync(CRD, 'utf8')) as {
+    spec: { versions: { schema: { openAPIV3Schema: { properties: { spec: Json } } } }[] }
+  }
+  const paths = pathsOf(crd.spec.versions[0]?.schema.openAPIV3Schema.properties.spec ?? {})
+  const connection = () => connect({ from: 'file', path: plane.kubeconfigPath }, 'keyshift-integration')
+
+  test('says what it refuses, in the table of bad fields', () => {
+    expect(Object.keys(BAD_FIELDS).sort()).toEqual([...paths].sort())
+  })
+
+  test.each(paths)('%s is refused with its name and what it may be', async (path) => {
+    const server = connection()
+    const client = createKubeClient(server)
+    const put = async (spec: unknown): Promise<unknown> => {
+      const resource = { metadata: { name: 'refused', namespace: 'default' }, spec } as KubeObject
+      return client.create(MIGRATIONS, resource).catch((error: unknown) => error)
+    }
+    try {
+      for (const [value, says] of BAD_FIELDS[path] ?? []) {
+        const error = await put(specWith(path, value))
+        expect(error).toMatchObject({ name: 'KubeError', status: 422 })
+        const { message } = error as Error
+        expect(message).toMatch(says)
+        expect(message).toContain(path.replaceAll('[]', '[0]'))
+        expect(message.length).toBeLessThanOrEqual(2000)
+      }
+      expect(BAD_FIELDS[path]?.length).toBeGreaterThan(0)
+    } finally {
+      server.close()
+    }
+  })
 })
 
 describe('once the walk has left Legacy', () => {

@@ -241,6 +241,21 @@ describe('a resource', () => {
       /spec\.redis: a Redis address is/,
     ],
     [
+      'no time for a batch',
+      { ...resource().spec, worker: { maxRedisLatency: '0s' } },
+      /spec\.worker\.maxRedisLatency: no batch can be done in no time: write/,
+    ],
+    [
+      'a check that no value passes',
+      { ...resource().spec, slo: { ...resource().spec.slo, checks: [{ name: 'x', query: 'up', min: 2, max: 1 }] } },
+      /spec\.slo\.checks: no value passes x, whose min is above its max: swap them/,
+    ],
+    [
+      'a template with NUL',
+      { ...resource().spec, keys: { ...resource().spec.keys, legacy: 'a\0:{job_id}' } },
+      /spec\.keys: .*must not contain the character NUL/,
+    ],
+    [
       'an address of Prometheus that is no URL',
       { ...resource().spec, slo: { prometheus: { address: 'http://a b:9090' } } },
       /spec\.slo\.prometheus\.address: /,
