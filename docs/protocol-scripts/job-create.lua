@@ -4,7 +4,7 @@
 -- KEYS 1-4 as in lib/job; 5 queue, 6 queued, 7 depth (all three the fence again: no queue)
 -- ARGV 1-7 as in lib/job; 8 '1': also on target; 9 expiry mode 'none' 'ttl' 'at'; 10 its ms; 11 queue entry;
 --      12 ms to keep the operation's answer; 13... field, value, ... or one text
--- Answers OK expiry | EXISTS | DENIED | MALFORMED | SHARED_NAME | WORKSPACE | EXPIRY (in the past) | QUEUE (not a list)
+-- Answers OK expiry | EXISTS | DENIED | MALFORMED | SHARED_NAME | WORKSPACE | EXPIRY (in the past) | QUEUE type (not a list)
 --         | NOPERM what | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
 -- redis.call on a key of ours, read before anything is written. Where another type stands in its place the script ends with an
 -- error that names key and types; WRONGKIND tells src/redis/errors.ts that nothing was done.
@@ -184,7 +184,7 @@ end
 -- The answer of an earlier try with the same operation id, or nil. `what` tells operations apart.
 local function remembered(what)
   if not has_operation then return nil end
-  local kept = redis.call('HMGET', OPERATION, 'what', 'answer')
+  local kept = ours('hash', 'HMGET', OPERATION, 'what', 'answer')
   if not kept[1] then return nil end
   if kept[1] ~= named(what) then return answer('OPERATION_REUSED') end
   return answer(unpack(cmsgpack.unpack(kept[2])))
@@ -215,8 +215,15 @@ local function lacking(commands, more)
   end
   return missing_right(list)
 end
+
 -- Depth of a queue by workspace. `queued` remembers who was counted for an entry, so that entries of other producers,
 -- repeated ones, and those whose job is gone keep the sum right.
+-- `look_at_counts` comes before the first write.
+local function look_at_counts(queued, depth)
+  ours('hash', 'HGET', queued, '')
+  ours('hash', 'HGET', depth, '')
+end
+
 local function count_entry(queued, depth, entry, workspace)
   if redis.call('HSETNX', queued, entry, workspace) == 1 then redis.call('HINCRBY', depth, workspace, 1) end
 end
@@ -228,10 +235,11 @@ local function uncount_entry(queued, depth, entry)
   if redis.call('HINCRBY', depth, workspace, -1) <= 0 then redis.call('HDEL', depth, workspace) end
 end
 
--- Whether the key can be used as a list.
-local function is_list(key)
+-- Type of the app's queue where it cannot be used as a list, else nil.
+local function not_a_list(key)
   local kind = redis.call('TYPE', key).ok
-  return kind == 'none' or kind == 'list'
+  if kind ~= 'none' and kind ~= 'list' then return kind end
+  return nil
 end
 local refusal, fence = fence_refusal(KEYS[1], epoch)
 if refusal then return answer(refusal, fence) end
@@ -258,7 +266,11 @@ if given ~= workspace then return answer('WORKSPACE') end
 local at = absolute_expiry(ARGV[9], ARGV[10])
 if at ~= '' and tonumber(at) <= now_ms() then return answer('EXPIRY') end
 local has_queue = KEYS[5] ~= KEYS[1]
-if has_queue and (KEYS[5] == LEGACY or KEYS[5] == TARGET or not is_list(KEYS[5])) then return answer('QUEUE') end
+if has_queue then
+  local kind = (KEYS[5] == LEGACY or KEYS[5] == TARGET) and encoding or not_a_list(KEYS[5])
+  if kind then return answer('QUEUE', kind) end
+  look_at_counts(KEYS[6], KEYS[7])
+end
 
 local more = {}
 if to_target then more[1] = { 'COPY', LEGACY, TARGET, 'REPLACE' } end

@@ -183,7 +183,7 @@ end
 -- The answer of an earlier try with the same operation id, or nil. `what` tells operations apart.
 local function remembered(what)
   if not has_operation then return nil end
-  local kept = redis.call('HMGET', OPERATION, 'what', 'answer')
+  local kept = ours('hash', 'HMGET', OPERATION, 'what', 'answer')
   if not kept[1] then return nil end
   if kept[1] ~= named(what) then return answer('OPERATION_REUSED') end
   return answer(unpack(cmsgpack.unpack(kept[2])))
@@ -227,7 +227,7 @@ if served == 'legacy' and order == 'TL' then
     -- A fallback that is not counted would let the phase end too early.
     local lacks = missing_right({ { 'INCR', KEYS[6] } })
     if lacks then return answer('NOPERM', lacks) end
-    redis.call('INCR', KEYS[6])
+    ours('string', 'INCR', KEYS[6])
   end
 end
 local value = redis.call(encoding == 'hash' and 'HGETALL' or 'GET', key)

@@ -50,7 +50,10 @@ local token, id = ARGV[1], ARGV[2]
 local now = decimal(now_ms())
 local lacks = missing_right({ { 'HSETNX', KEYS[2], 'a', 'b' }, { 'SET', KEYS[3], 'a', 'PX', '1' } })
 if lacks then return { token, 'NOPERM', lacks } end
-if redis.call('HEXISTS', KEYS[2], id) == 0 then
+local known = ours('hash', 'HEXISTS', KEYS[2], id) == 1
+ours('string', 'GET', KEYS[3])
+if tonumber(ARGV[9]) > 0 then ours('hash', 'HGET', KEYS[4], 'count') end
+if not known then
   local quoted = { podUid = ARGV[6], podName = ARGV[7], version = ARGV[8] }
   -- The number is written by hand: cjson would round it.
   local body = string.sub(cjson.encode(quoted), 1, -2)

@@ -36,8 +36,15 @@ local function missing_right(commands)
   end
   return nil
 end
+
 -- Depth of a queue by workspace. `queued` remembers who was counted for an entry, so that entries of other producers,
 -- repeated ones, and those whose job is gone keep the sum right.
+-- `look_at_counts` comes before the first write.
+local function look_at_counts(queued, depth)
+  ours('hash', 'HGET', queued, '')
+  ours('hash', 'HGET', depth, '')
+end
+
 local function count_entry(queued, depth, entry, workspace)
   if redis.call('HSETNX', queued, entry, workspace) == 1 then redis.call('HINCRBY', depth, workspace, 1) end
 end
@@ -49,21 +56,24 @@ local function uncount_entry(queued, depth, entry)
   if redis.call('HINCRBY', depth, workspace, -1) <= 0 then redis.call('HDEL', depth, workspace) end
 end
 
--- Whether the key can be used as a list.
-local function is_list(key)
+-- Type of the app's queue where it cannot be used as a list, else nil.
+local function not_a_list(key)
   local kind = redis.call('TYPE', key).ok
-  return kind == 'none' or kind == 'list'
+  if kind ~= 'none' and kind ~= 'list' then return kind end
+  return nil
 end
 local token, entry = ARGV[1], ARGV[3]
 local refusal, fence = fence_refusal(KEYS[1], tonumber(ARGV[2]))
 if refusal then return { token, refusal, fence } end
-local score = redis.call('ZSCORE', KEYS[3], entry)
+local score = ours('zset', 'ZSCORE', KEYS[3], entry)
 if not score or tonumber(score) ~= tonumber(ARGV[4]) then return { token, 'LEASE_LOST' } end
 local lacks = missing_right({
   { 'LREM', KEYS[2], '1', 'a' }, { 'ZREM', KEYS[3], 'a' }, { 'HDEL', KEYS[4], 'a' }, { 'HINCRBY', KEYS[5], 'a', '1' },
   { 'HDEL', KEYS[5], 'a' },
 })
 if lacks then return { token, 'NOPERM', lacks } end
+ours('list', 'LLEN', KEYS[2])
+look_at_counts(KEYS[4], KEYS[5])
 redis.call('ZREM', KEYS[3], entry)
 redis.call('LREM', KEYS[2], -1, entry)
 uncount_entry(KEYS[4], KEYS[5], entry)

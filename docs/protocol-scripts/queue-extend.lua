@@ -41,7 +41,7 @@ end
 local token, entry = ARGV[1], ARGV[3]
 local refusal, fence = fence_refusal(KEYS[1], tonumber(ARGV[2]))
 if refusal then return { token, refusal, fence } end
-local score = redis.call('ZSCORE', KEYS[2], entry)
+local score = ours('zset', 'ZSCORE', KEYS[2], entry)
 if not score or tonumber(score) ~= tonumber(ARGV[4]) then return { token, 'LEASE_LOST' } end
 local lease_end = decimal(now_ms() + tonumber(ARGV[5]))
 redis.call('ZADD', KEYS[2], lease_end, entry)

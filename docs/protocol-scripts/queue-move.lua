@@ -2,7 +2,7 @@
 -- First half of dequeue: moves the oldest entry to the processing list and gives it a lease.
 -- KEYS 1 fence, 2 queue, 3 processing, 4 leases
 -- ARGV 1 token, 2 epoch, 3 lease ms
--- Answers OK entry lease-end | EMPTY | QUEUE (not a list) | NOPERM what | STALE_EPOCH fence | NO_FENCE
+-- Answers OK entry lease-end | EMPTY | QUEUE type (not a list) | NOPERM what | STALE_EPOCH fence | NO_FENCE
 -- redis.call on a key of ours, read before anything is written. Where another type stands in its place the script ends with an
 -- error that names key and types; WRONGKIND tells src/redis/errors.ts that nothing was done.
 local function ours(kind, command, key, ...)
@@ -46,8 +46,15 @@ local function missing_right(commands)
   end
   return nil
 end
+
 -- Depth of a queue by workspace. `queued` remembers who was counted for an entry, so that entries of other producers,
 -- repeated ones, and those whose job is gone keep the sum right.
+-- `look_at_counts` comes before the first write.
+local function look_at_counts(queued, depth)
+  ours('hash', 'HGET', queued, '')
+  ours('hash', 'HGET', depth, '')
+end
+
 local function count_entry(queued, depth, entry, workspace)
   if redis.call('HSETNX', queued, entry, workspace) == 1 then redis.call('HINCRBY', depth, workspace, 1) end
 end
@@ -59,15 +66,19 @@ local function uncount_entry(queued, depth, entry)
   if redis.call('HINCRBY', depth, workspace, -1) <= 0 then redis.call('HDEL', depth, workspace) end
 end
 
--- Whether the key can be used as a list.
-local function is_list(key)
+-- Type of the app's queue where it cannot be used as a list, else nil.
+local function not_a_list(key)
   local kind = redis.call('TYPE', key).ok
-  return kind == 'none' or kind == 'list'
+  if kind ~= 'none' and kind ~= 'list' then return kind end
+  return nil
 end
 local token = ARGV[1]
 local refusal, fence = fence_refusal(KEYS[1], tonumber(ARGV[2]))
 if refusal then return { token, refusal, fence } end
-if not is_list(KEYS[2]) or not is_list(KEYS[3]) then return { token, 'QUEUE' } end
+local kind = not_a_list(KEYS[2])
+if kind then return { token, 'QUEUE', kind } end
+ours('list', 'LLEN', KEYS[3])
+ours('zset', 'ZSCORE', KEYS[4], '')
 if redis.call('LLEN', KEYS[2]) == 0 then return { token, 'EMPTY' } end
 local lacks = missing_right({ { 'LMOVE', KEYS[2], KEYS[3], 'RIGHT', 'LEFT' }, { 'ZADD', KEYS[4], '1', 'a' } })
 if lacks then return { token, 'NOPERM', lacks } end

@@ -2,7 +2,7 @@
 -- Pushes the entry of a job that exists.
 -- KEYS 1-4 as in lib/job; 5 queue, 6 queued, 7 depth
 -- ARGV 1-7 as in lib/job; 8 ms to keep the operation's answer; 9 queue entry
--- Answers OK unscoped | NOT_FOUND | DENIED | MALFORMED | SHARED_NAME | QUEUE (not a list)
+-- Answers OK unscoped | NOT_FOUND | DENIED | MALFORMED | SHARED_NAME | QUEUE type (not a list)
 --         | NOPERM what | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
 -- redis.call on a key of ours, read before anything is written. Where another type stands in its place the script ends with an
 -- error that names key and types; WRONGKIND tells src/redis/errors.ts that nothing was done.
@@ -182,7 +182,7 @@ end
 -- The answer of an earlier try with the same operation id, or nil. `what` tells operations apart.
 local function remembered(what)
   if not has_operation then return nil end
-  local kept = redis.call('HMGET', OPERATION, 'what', 'answer')
+  local kept = ours('hash', 'HMGET', OPERATION, 'what', 'answer')
   if not kept[1] then return nil end
   if kept[1] ~= named(what) then return answer('OPERATION_REUSED') end
   return answer(unpack(cmsgpack.unpack(kept[2])))
@@ -213,8 +213,15 @@ local function lacking(commands, more)
   end
   return missing_right(list)
 end
+
 -- Depth of a queue by workspace. `queued` remembers who was counted for an entry, so that entries of other producers,
 -- repeated ones, and those whose job is gone keep the sum right.
+-- `look_at_counts` comes before the first write.
+local function look_at_counts(queued, depth)
+  ours('hash', 'HGET', queued, '')
+  ours('hash', 'HGET', depth, '')
+end
+
 local function count_entry(queued, depth, entry, workspace)
   if redis.call('HSETNX', queued, entry, workspace) == 1 then redis.call('HINCRBY', depth, workspace, 1) end
 end
@@ -226,10 +233,11 @@ local function uncount_entry(queued, depth, entry)
   if redis.call('HINCRBY', depth, workspace, -1) <= 0 then redis.call('HDEL', depth, workspace) end
 end
 
--- Whether the key can be used as a list.
-local function is_list(key)
+-- Type of the app's queue where it cannot be used as a list, else nil.
+local function not_a_list(key)
   local kind = redis.call('TYPE', key).ok
-  return kind == 'none' or kind == 'list'
+  if kind ~= 'none' and kind ~= 'list' then return kind end
+  return nil
 end
 local refusal, fence = fence_refusal(KEYS[1], epoch)
 if refusal then return answer(refusal, fence) end
@@ -237,7 +245,9 @@ local before = remembered('push')
 if before then return before end
 local state = look()
 if state.status ~= 'OK' then return answer(state.status) end
-if not is_list(KEYS[5]) then return answer('QUEUE') end
+local kind = not_a_list(KEYS[5])
+if kind then return answer('QUEUE', kind) end
+look_at_counts(KEYS[6], KEYS[7])
 local lacks = lacking({}, { { 'LPUSH', KEYS[5], 'a' }, { 'HSETNX', KEYS[6], 'a', 'b' }, { 'HINCRBY', KEYS[7], 'a', '1' } })
 if lacks then return answer('NOPERM', lacks) end
 redis.call('LPUSH', KEYS[5], ARGV[9])

@@ -2,7 +2,7 @@
 -- Puts an entry back to the end of its queue, in the form that the phase writes: for nack by its holder, or by the reaper once
 -- the lease has ended.
 -- KEYS, ARGV as in lib/queue-entry; ARGV 12 'nack' or 'reap', 13 what stands between the ids of a pair: the forbidden character
--- Answers OK | GONE | MALFORMED | LEASE_LOST | QUEUE (not a list) | NOPERM what | STALE_EPOCH fence | NO_FENCE
+-- Answers OK | GONE | MALFORMED | LEASE_LOST | QUEUE type (not a list) | NOPERM what | STALE_EPOCH fence | NO_FENCE
 -- redis.call on a key of ours, read before anything is written. Where another type stands in its place the script ends with an
 -- error that names key and types; WRONGKIND tells src/redis/errors.ts that nothing was done.
 local function ours(kind, command, key, ...)
@@ -85,8 +85,15 @@ local function read_workspace(key, field)
   end
   return kind, nil
 end
+
 -- Depth of a queue by workspace. `queued` remembers who was counted for an entry, so that entries of other producers,
 -- repeated ones, and those whose job is gone keep the sum right.
+-- `look_at_counts` comes before the first write.
+local function look_at_counts(queued, depth)
+  ours('hash', 'HGET', queued, '')
+  ours('hash', 'HGET', depth, '')
+end
+
 local function count_entry(queued, depth, entry, workspace)
   if redis.call('HSETNX', queued, entry, workspace) == 1 then redis.call('HINCRBY', depth, workspace, 1) end
 end
@@ -98,10 +105,11 @@ local function uncount_entry(queued, depth, entry)
   if redis.call('HINCRBY', depth, workspace, -1) <= 0 then redis.call('HDEL', depth, workspace) end
 end
 
--- Whether the key can be used as a list.
-local function is_list(key)
+-- Type of the app's queue where it cannot be used as a list, else nil.
+local function not_a_list(key)
   local kind = redis.call('TYPE', key).ok
-  return kind == 'none' or kind == 'list'
+  if kind ~= 'none' and kind ~= 'list' then return kind end
+  return nil
 end
 -- First of the commands that the user may not run, or nil. Asked before the first write: a refused command in the middle
 -- stops a script and nothing is undone.
@@ -126,7 +134,7 @@ local function answer(...)
 end
 
 local function holds_lease()
-  local score = redis.call('ZSCORE', LEASES, entry)
+  local score = ours('zset', 'ZSCORE', LEASES, entry)
   return score and tonumber(score) == lease_end
 end
 
@@ -167,6 +175,12 @@ local RIGHTS = {
   { 'HINCRBY', DEPTH, 'a', '1' }, { 'HDEL', DEPTH, 'a' }, { 'LPUSH', DEAD, 'a' }, { 'LPUSH', QUEUE, 'a' },
 }
 
+local function look_at_lists()
+  ours('list', 'LLEN', PROCESSING)
+  ours('list', 'LLEN', DEAD)
+  look_at_counts(QUEUED, DEPTH)
+end
+
 -- Takes the entry out of processing; false where it was not there any more.
 local function take_out()
   redis.call('ZREM', LEASES, entry)
@@ -192,7 +206,9 @@ local refusal, fence = fence_refusal(FENCE, epoch)
 if refusal then return answer(refusal, fence) end
 if not holds_lease() then return answer('LEASE_LOST') end
 if ARGV[12] == 'reap' and lease_end > now_ms() then return answer('LEASE_LOST') end
-if not is_list(QUEUE) then return answer('QUEUE') end
+local kind = not_a_list(QUEUE)
+if kind then return answer('QUEUE', kind) end
+look_at_lists()
 local lacks = missing_right(RIGHTS)
 if lacks then return answer('NOPERM', lacks) end
 local found, workspace, job = find_job()

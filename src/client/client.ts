@@ -115,7 +115,11 @@ class Client<E extends Encoding> {
       podName: options.podName ?? process.env['POD_NAME'] ?? '',
       routing: () => this.#routing,
       onRenewed: (fence) => this.#renewed(fence),
-      onFailed: (error) => this.#log('warn', 'the lease was not renewed', { error: String(error) }),
+      onFailed: (error) => {
+        this.#log('warn', 'the lease was not renewed', { error: String(error) })
+        if (this.#readiness.blocked?.reason === 'CONNECTING')
+          this.#readiness.block('CONNECTING', `not registered in Redis yet: ${(error as Error).message}`)
+      },
     })
     this.#context = {
       connection: this.#connection,

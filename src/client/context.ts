@@ -2,7 +2,7 @@ import type { KeyTemplates } from '../protocol/templates.ts'
 import type { Connection } from '../redis/connection.ts'
 import type { Answer, JobCall } from '../redis/scripts.ts'
 import type { Engine } from './engine.ts'
-import { InvalidId, OperationReused } from './errors.ts'
+import { InvalidId, Occupied, OperationReused } from './errors.ts'
 import type { Metrics } from './metrics.ts'
 import type { Routing } from './routing.ts'
 import type { Codec, Encoding } from './types.ts'
@@ -67,6 +67,12 @@ export function ownName(jobId: string, answer: Answer): Answer {
     throw new InvalidId('job id', jobId, 'is the name of a target key of its workspace')
   return answer
 }
+
+/** For the key of a queue that is of another type. */
+export const notAList = (key: string, type: string): Occupied =>
+  new Occupied(
+    `the queue ${JSON.stringify(key)} is a ${type}, not a list: nothing was done, give another key or rename that one`,
+  )
 
 export function checkOperationId(id: string | undefined): void {
   if (id === undefined) return

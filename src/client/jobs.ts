@@ -2,8 +2,17 @@ import type { CallOptions, Connection } from '../redis/connection.ts'
 import * as scripts from '../redis/scripts.ts'
 import { text } from '../redis/scripts.ts'
 import { queueEntry, readQueueEntry } from '../protocol/queue-entry.ts'
-import { checkOperationId, jobCall, noteIds, ownName, settled, type Context, type JobHead } from './context.ts'
-import { Conflict, InvalidArgument, InvalidId, JobExists, Occupied, WorkspaceMismatch } from './errors.ts'
+import {
+  checkOperationId,
+  jobCall,
+  noteIds,
+  notAList,
+  ownName,
+  settled,
+  type Context,
+  type JobHead,
+} from './context.ts'
+import { Conflict, InvalidArgument, InvalidId, JobExists, WorkspaceMismatch } from './errors.ts'
 import {
   checkQueue,
   creationExpiry,
@@ -55,7 +64,7 @@ export function makeJobStore<E extends Encoding>(context: Context, encoding: E, 
       const { answer, done } = await attempt(job, 'mutate', jobId, options, (_, c, call, o) =>
         scripts.mutateJob(c, call, args, o),
       )
-      if (done === undefined) throw refusal(job, 'mutate', jobId, answer)
+      if (done === undefined) throw refusal(job, 'mutate', jobId, answer, options)
       return done ? answer.rest.slice(1).map(text) : undefined
     },
     delete: (jobId, options = {}) =>
@@ -105,11 +114,17 @@ async function attempt(
 
 async function write(job: Target, name: string, jobId: string, options: WriteOptions, send: Send): Promise<boolean> {
   const { answer, done } = await attempt(job, name, jobId, options, send)
-  if (done === undefined) throw refusal(job, name, jobId, answer)
+  if (done === undefined) throw refusal(job, name, jobId, answer, options)
   return done
 }
 
-function refusal({ context }: Target, name: string, jobId: string, answer: scripts.Answer): Error {
+function refusal(
+  { context }: Target,
+  name: string,
+  jobId: string,
+  answer: scripts.Answer,
+  options: WriteOptions & { readonly queue?: string | undefined },
+): Error {
   const detail = answer.rest.length === 0 ? undefined : text(answer.rest[0])
   switch (answer.status) {
     case 'CONFLICT':
@@ -117,7 +132,7 @@ function refusal({ context }: Target, name: string, jobId: string, answer: scrip
     case 'WORKSPACE':
       return new WorkspaceMismatch(jobId, context.workspaceField)
     case 'QUEUE':
-      return new Occupied('the key of the queue holds something that is not a list')
+      return notAList(options.queue ?? '', detail ?? '')
     case 'EXPIRY':
       return new InvalidArgument(`job ${JSON.stringify(jobId)} would expire in the past`)
     default:
@@ -152,7 +167,7 @@ async function create(job: Target, jobId: string, value: unknown, options: Creat
   // Also another workspace's: job ids are unique over all of them.
   if (answer.status === 'EXISTS' || answer.status === 'DENIED' || answer.status === 'MALFORMED')
     throw new JobExists(jobId)
-  throw refusal(job, 'create', jobId, answer)
+  throw refusal(job, 'create', jobId, answer, options)
 }
 
 export async function getJob<E extends Encoding>(

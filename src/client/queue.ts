@@ -4,10 +4,10 @@ import { readQueueEntry } from '../protocol/queue-entry.ts'
 import { legacyKey, targetKey } from '../protocol/templates.ts'
 import * as scripts from '../redis/scripts.ts'
 import { text, type EntryCall } from '../redis/scripts.ts'
-import { jobCall, noteIds, type Context, type JobHead } from './context.ts'
+import { jobCall, noteIds, notAList, type Context, type JobHead } from './context.ts'
 import { checkQueue, millis } from './arguments.ts'
 import { pause } from './engine.ts'
-import { InvalidArgument, LeaseLost, Occupied } from './errors.ts'
+import { InvalidArgument, LeaseLost } from './errors.ts'
 import { getJob } from './jobs.ts'
 import type { Routing } from './routing.ts'
 import { stepsOf } from './steps.ts'
@@ -85,7 +85,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
       scripts.returnEntry(c, this.#entryCall(routing, held), 'nack', o),
     )
     if (answer.status === 'LEASE_LOST') throw new LeaseLost(delivery.jobId)
-    this.#notAList(answer.status)
+    this.#notAList(answer)
     this.#countRemoved(routing, answer.status)
     if (answer.status === 'OK' && delivery.workspaceId !== undefined)
       this.#context.metrics.job(delivery.workspaceId, 'returned')
@@ -111,7 +111,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
         const { answer: back, routing } = await this.#run('reap', undefined, steps.next(), async (routing, c, o) =>
           scripts.returnEntry(c, this.#entryCall(routing, held), 'reap', o),
         )
-        this.#notAList(back.status)
+        this.#notAList(back)
         if (back.status === 'OK') returned += 1
         if (back.status !== 'LEASE_LOST') handled += 1
         this.#countRemoved(routing, back.status)
@@ -129,7 +129,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
         { ...o, buffers: true },
       ),
     )
-    this.#notAList(answer.status)
+    this.#notAList(answer)
     if (answer.status === 'EMPTY') return undefined
     return { entry: answer.rest[0] as Buffer, leaseEnd: text(answer.rest[1]) }
   }
@@ -229,8 +229,8 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
     if (status === 'MALFORMED') this.#context.metrics.removed(routing.name, 'malformed')
   }
 
-  #notAList(status: string): void {
-    if (status === 'QUEUE') throw new Occupied(`the key ${this.key} holds something that is not a list`)
+  #notAList({ status, rest }: scripts.Answer): void {
+    if (status === 'QUEUE') throw notAList(this.key, text(rest[0]))
   }
 }
 

@@ -118,7 +118,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a fallback read is not counted',
     file: `${LUA}/job-get.lua`,
-    find: "    redis.call('INCR', KEYS[6])\n",
+    find: "    ours('string', 'INCR', KEYS[6])\n",
     replace: '',
     suite: 'integration',
     tests: ['client/values'],

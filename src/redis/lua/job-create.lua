@@ -4,7 +4,7 @@
 -- KEYS 1-4 as in lib/job; 5 queue, 6 queued, 7 depth (all three the fence again: no queue)
 -- ARGV 1-7 as in lib/job; 8 '1': also on target; 9 expiry mode 'none' 'ttl' 'at'; 10 its ms; 11 queue entry;
 --      12 ms to keep the operation's answer; 13... field, value, ... or one text
--- Answers OK expiry | EXISTS | DENIED | MALFORMED | SHARED_NAME | WORKSPACE | EXPIRY (in the past) | QUEUE (not a list)
+-- Answers OK expiry | EXISTS | DENIED | MALFORMED | SHARED_NAME | WORKSPACE | EXPIRY (in the past) | QUEUE type (not a list)
 --         | NOPERM what | OPERATION_REUSED | STALE_EPOCH fence | NO_FENCE
 --- @include "lib/job"
 --- @include "lib/counted-queue"
@@ -33,7 +33,11 @@ if given ~= workspace then return answer('WORKSPACE') end
 local at = absolute_expiry(ARGV[9], ARGV[10])
 if at ~= '' and tonumber(at) <= now_ms() then return answer('EXPIRY') end
 local has_queue = KEYS[5] ~= KEYS[1]
-if has_queue and (KEYS[5] == LEGACY or KEYS[5] == TARGET or not is_list(KEYS[5])) then return answer('QUEUE') end
+if has_queue then
+  local kind = (KEYS[5] == LEGACY or KEYS[5] == TARGET) and encoding or not_a_list(KEYS[5])
+  if kind then return answer('QUEUE', kind) end
+  look_at_counts(KEYS[6], KEYS[7])
+end
 
 local more = {}
 if to_target then more[1] = { 'COPY', LEGACY, TARGET, 'REPLACE' } end

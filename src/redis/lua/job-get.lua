@@ -19,7 +19,7 @@ if served == 'legacy' and order == 'TL' then
     -- A fallback that is not counted would let the phase end too early.
     local lacks = missing_right({ { 'INCR', KEYS[6] } })
     if lacks then return answer('NOPERM', lacks) end
-    redis.call('INCR', KEYS[6])
+    ours('string', 'INCR', KEYS[6])
   end
 end
 local value = redis.call(encoding == 'hash' and 'HGETALL' or 'GET', key)

@@ -9,13 +9,15 @@
 local token, entry = ARGV[1], ARGV[3]
 local refusal, fence = fence_refusal(KEYS[1], tonumber(ARGV[2]))
 if refusal then return { token, refusal, fence } end
-local score = redis.call('ZSCORE', KEYS[3], entry)
+local score = ours('zset', 'ZSCORE', KEYS[3], entry)
 if not score or tonumber(score) ~= tonumber(ARGV[4]) then return { token, 'LEASE_LOST' } end
 local lacks = missing_right({
   { 'LREM', KEYS[2], '1', 'a' }, { 'ZREM', KEYS[3], 'a' }, { 'HDEL', KEYS[4], 'a' }, { 'HINCRBY', KEYS[5], 'a', '1' },
   { 'HDEL', KEYS[5], 'a' },
 })
 if lacks then return { token, 'NOPERM', lacks } end
+ours('list', 'LLEN', KEYS[2])
+look_at_counts(KEYS[4], KEYS[5])
 redis.call('ZREM', KEYS[3], entry)
 redis.call('LREM', KEYS[2], -1, entry)
 uncount_entry(KEYS[4], KEYS[5], entry)

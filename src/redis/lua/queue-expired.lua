@@ -13,7 +13,9 @@ if refusal then return { token, refusal, fence } end
 local lacks = missing_right({ { 'ZADD', KEYS[3], '1', 'a' }, { 'ZREM', KEYS[3], 'a' } })
 if lacks then return { token, 'NOPERM', lacks } end
 local now = now_ms()
-for _, entry in ipairs(redis.call('LRANGE', KEYS[2], -1000, -1)) do
+local entries = ours('list', 'LRANGE', KEYS[2], -1000, -1)
+ours('zset', 'ZSCORE', KEYS[3], '')
+for _, entry in ipairs(entries) do
   if not redis.call('ZSCORE', KEYS[3], entry) then redis.call('ZADD', KEYS[3], decimal(now + tonumber(ARGV[3])), entry) end
 end
 local out = { token, 'OK' }

@@ -9,6 +9,7 @@ if refusal then return answer(refusal, fence) end
 if not holds_lease() then return answer('LEASE_LOST') end
 local found, workspace, job = find_job()
 if found == 'job' then return answer('OK', workspace, job) end
+look_at_lists()
 local lacks = missing_right(RIGHTS)
 if lacks then return answer('NOPERM', lacks) end
 if found == 'gone' then

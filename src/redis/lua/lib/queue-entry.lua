@@ -17,7 +17,7 @@ local function answer(...)
 end
 
 local function holds_lease()
-  local score = redis.call('ZSCORE', LEASES, entry)
+  local score = ours('zset', 'ZSCORE', LEASES, entry)
   return score and tonumber(score) == lease_end
 end
 
@@ -57,6 +57,12 @@ local RIGHTS = {
   { 'LREM', PROCESSING, '1', 'a' }, { 'ZREM', LEASES, 'a' }, { 'HDEL', QUEUED, 'a' }, { 'HSETNX', QUEUED, 'a', 'b' },
   { 'HINCRBY', DEPTH, 'a', '1' }, { 'HDEL', DEPTH, 'a' }, { 'LPUSH', DEAD, 'a' }, { 'LPUSH', QUEUE, 'a' },
 }
+
+local function look_at_lists()
+  ours('list', 'LLEN', PROCESSING)
+  ours('list', 'LLEN', DEAD)
+  look_at_counts(QUEUED, DEPTH)
+end
 
 -- Takes the entry out of processing; false where it was not there any more.
 local function take_out()
