@@ -109,6 +109,11 @@ export function isOpen(account: WorkAccount): boolean {
   return account.state === 'Creating' || account.state === 'Active'
 }
 
+/** At work, or lost so that the next attempt goes on from its checkpoint: what it has looked at counts, or may count yet. */
+export function isUnderWay(account: WorkAccount): boolean {
+  return isOpen(account) || account.state === 'Waiting'
+}
+
 /** The account with its attempt closed: whatever it still brings is void. */
 export function closed(account: WorkAccount): WorkAccount {
   return { attempt: account.attempt, state: 'Recorded', failures: 0 }

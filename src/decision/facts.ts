@@ -3,7 +3,7 @@ import type { Status } from '../api/status.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
 import { closeEvidenceWork } from './publish.ts'
 import { hasProofs, withoutProofs } from './evidence.ts'
-import { isOpen } from './accounts.ts'
+import { isUnderWay } from './accounts.ts'
 import type { Scene } from './scene.ts'
 import { note } from './draft.ts'
 import { count, cut, some } from './text.ts'
@@ -76,13 +76,13 @@ export function voidEvidence(
   }
   if (lost) return drop('Redis lost its data', false)
   if (evidence.lineage !== lineage) return drop('Redis failed over, was started anew or was replaced', false)
-  const atWork = (['verify', 'backfill'] as const).some((kind) => {
+  const underWay = (['verify', 'backfill'] as const).some((kind) => {
     const account = status.work?.[kind]
-    return account !== undefined && isOpen(account)
+    return account !== undefined && isUnderWay(account)
   })
-  if (unaware > 0 && (hasProofs(evidence) || atWork))
+  if (unaware > 0 && (hasProofs(evidence) || underWay))
     return drop(`${count(unaware, 'pod')} without the client ran`, false)
-  if (unfenced && (hasProofs(evidence) || atWork))
+  if (unfenced && (hasProofs(evidence) || underWay))
     return drop('the fence was gone from Redis, and a client of an old epoch may have written', false)
   if (doc.phase === 'BackfillVerify' && evidence.backfill !== undefined && backfilled && fallbackReads > 0)
     return drop(`${count(fallbackReads, 'read')} found its job in legacy alone`, true)

@@ -51,7 +51,7 @@ export function publish(scene: Scene, status: Status, publication: Publication):
     // Reached anew, Legacy asks for a preflight of its own.
     preflight: samePhase ? status.preflight : undefined,
     newcomers: inLegacy ? undefined : status.newcomers,
-    work: work(status, evidence, state.phase),
+    work: work(status, evidence, epoch, state.phase),
     lastCap: lastCap(scene, status, state, from),
     checks: status.checks?.map(({ carried, ...check }) => ({
       ...check,
@@ -107,10 +107,16 @@ function text(state: RoutingState | undefined): string {
   return state === undefined ? '-' : stateText(state)
 }
 
-// Evidence that went void takes the attempts that would prove it with it; so does a phase that does not allow the work.
-function work({ work: accounts }: Status, evidence: StatusEvidence | undefined, phase: Phase): Status['work'] {
+// Evidence that went void, or begins anew, takes the attempts of before with it; so does a phase that does not allow the work.
+function work(
+  { work: accounts }: Status,
+  evidence: StatusEvidence | undefined,
+  epoch: number,
+  phase: Phase,
+): Status['work'] {
   if (accounts === undefined) return undefined
-  return closeIdle(evidence === undefined ? closeEvidenceWork(accounts) : accounts, phase)
+  const isNew = evidence === undefined || evidence.baseEpoch === epoch
+  return closeIdle(isNew ? closeEvidenceWork(accounts) : accounts, phase)
 }
 
 /** Accounts with the attempts closed that the phase does not allow. */

@@ -300,6 +300,13 @@ export const MUTANTS: readonly Mutant[] = [
     ...DECISION,
   },
   {
+    name: 'verify goes on from a checkpoint of before a pod without the client',
+    file: 'src/decision/accounts.ts',
+    find: "return isOpen(account) || account.state === 'Waiting'",
+    replace: 'return isOpen(account)',
+    ...DECISION,
+  },
+  {
     name: 'a fence above everything known is no contradiction',
     file: 'src/decision/truth.ts',
     find: 'if (fence !== undefined && fence > epoch) return',

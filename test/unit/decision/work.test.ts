@@ -1,7 +1,13 @@
 import type { Status, WorkAccount } from '../../../src/api/status.ts'
 import { jobName, MOST_ATTEMPTS } from '../../../src/decision/accounts.ts'
 import { isoTime } from '../../../src/decision/time.ts'
-import type { Decision, JobObservation, Observations, WorkObservation } from '../../../src/decision/types.ts'
+import type {
+  Decision,
+  JobObservation,
+  Observations,
+  PodObservation,
+  WorkObservation,
+} from '../../../src/decision/types.ts'
 import type { SpecInput } from '../../../src/api/schema.ts'
 import type { redisOf } from './builders.ts'
 import {
@@ -921,6 +927,38 @@ describe('evidence', () => {
     expect(actionTypes(decision)).toContain('DeleteJob')
     expect(actionTypes(decision)).not.toContain('CreateJob')
     expect(decision.status.evidence).toEqual({ lineage: LINEAGE, baseEpoch: 5 })
+  })
+
+  test.each<[string, Partial<PodObservation>[], Parameters<typeof redisOf>[0]]>([
+    ['a pod without the client', [{}, { uid: 'uid-o', template: 't0' }], {}],
+    ['a fence that was gone', [{}], { fence: 4 }],
+  ])('no attempt goes on from a checkpoint of before %s, though none is at work then', (_, pods, redis) => {
+    // The node of its worker was lost: the next attempt waits, and would go on in the middle.
+    const lost = account({ attempt: 3, state: 'Waiting', failures: 1, since: isoTime(T0 + MINUTE) })
+    const before = last({ evidence: proven(), work: { verify: { ...lost, direction: 'Both' }, backfill: lost } })
+    const pause = specOf({ targetPhase: 'BackfillVerify', slo: { ...spec.slo, onFailure: 'Pause' } })
+    const seen = pods.map((over) => pod('a', over))
+    const { status } = run(before, worldOf(before, { pods: { known: true, value: seen } }, redis), {
+      ...options,
+      spec: pause,
+    })
+    const answered = { ...options, now: T0 + 2 * HOUR, annotations: { 'keyshift.dev/retry': '1' } }
+    // Gone from the list, such a pod is seen to be gone first.
+    const gone = run({ ...status, fence: 5 }, worldOf({ ...status, fence: 5 }), { ...answered, spec: pause })
+    const decision = run(gone.status, worldOf(gone.status), { ...answered, spec: pause })
+    const created = actionOf(decision, 'CreateJob')
+    expect(created).toMatchObject({ attempt: 4, work: { kind: 'backfill' } })
+    expect(created.resumes).toBeUndefined()
+    expect(workOf(decision, 'verify')).toEqual({ attempt: 3, state: 'Recorded', failures: 0 })
+  })
+
+  test('is based anew on an epoch that is adopted: no attempt of before counts for it', () => {
+    const waiting = account({ attempt: 3, state: 'Waiting', failures: 1, direction: 'TargetToLegacy' })
+    const before = statusAt('DualWrite', { over: { evidence: proven(), work: { verify: waiting } } })
+    const annotations = { 'keyshift.dev/adopt-epoch': '9' }
+    const decision = run(before, worldOf(before, {}, { fence: 9 }), { ...options, annotations })
+    expect(decision.status.evidence).toEqual({ lineage: LINEAGE, baseEpoch: 10 })
+    expect(workOf(decision, 'verify')).toEqual({ attempt: 3, state: 'Recorded', failures: 0 })
   })
 
   test('is void when creates fall below 100 % again, with the attempts that would prove it', () => {
