@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import { CONNECTION_NAME } from '../protocol/control-keys.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
@@ -15,6 +16,7 @@ import { makeJobStore } from './jobs.ts'
 import { safeLog, type Log } from './log.ts'
 import { Membership } from './membership.ts'
 import { makeMetrics } from './metrics.ts'
+import { checkClientOptions, optionsOf } from './option-names.ts'
 import { QueueConsumer } from './queue.ts'
 import { Readiness } from './readiness.ts'
 import { RoutingSource } from './routing-source.ts'
@@ -57,6 +59,7 @@ class Client<E extends Encoding> {
   #closing: Promise<void> | undefined
 
   constructor(options: ClientOptions<E>) {
+    checkClientOptions(options)
     if (options.encoding !== 'hash' && options.encoding !== 'json')
       throw new InvalidArgument('encoding must be hash or json')
     if (options.encoding === 'hash' && options.codec !== undefined)
@@ -82,6 +85,10 @@ class Client<E extends Encoding> {
       this.#log('warn', 'no metrics registry was given: the checks of a migration will find no metrics', {})
     if (options.routingDir !== undefined && podUid === '')
       this.#log('warn', 'POD_UID is not set: the operator cannot match this process to its pod', {})
+    if (options.routingDir !== undefined && !existsSync(options.routingDir))
+      this.#log('warn', 'routingDir is no directory: is the routing ConfigMap mounted there?', {
+        dir: options.routingDir,
+      })
     this.#adoption = new Adoption({
       connection: this.#connection,
       follow: (doc) => this.#follow(doc),
@@ -136,8 +143,8 @@ class Client<E extends Encoding> {
     void this.#start()
   }
 
-  async ready(options: { readonly deadlineMs?: number } = {}): Promise<void> {
-    const { deadlineMs = READY_MS } = options
+  async ready(options?: { readonly deadlineMs?: number | undefined }): Promise<void> {
+    const { deadlineMs = READY_MS } = optionsOf('ready', { deadlineMs: true }, options)
     checkDeadline(deadlineMs)
     const end = performance.now() + deadlineMs
     await this.#readiness.routing(end)

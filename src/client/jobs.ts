@@ -25,6 +25,7 @@ import {
 } from './arguments.ts'
 import { pause } from './engine.ts'
 import { listJobs } from './list.ts'
+import { CREATE, optionsOf, READ, WRITE } from './option-names.ts'
 import type { Served } from './metrics.ts'
 import type { Routing } from './routing.ts'
 import type {
@@ -47,19 +48,26 @@ export function makeJobStore<E extends Encoding>(context: Context, encoding: E, 
   const job: Target = { context, workspaceId }
   const store: JobStore<Encoding> = {
     workspaceId,
-    create: (jobId, value, options = {}) => create(job, jobId, value, options),
-    enqueue: (jobId, value, options) => create(job, jobId, value, options),
-    push: (jobId, options) =>
-      write(job, 'push', jobId, options, (routing, c, call, o) =>
-        scripts.pushJob(c, call, entryFor(routing, workspaceId, jobId, options.queue), o),
-      ),
+    create: async (jobId, value, options) => create(job, jobId, value, optionsOf('create', CREATE, options)),
+    enqueue: async (jobId, value, given) => {
+      const options = optionsOf('enqueue', CREATE, given)
+      return create(job, jobId, value, { ...options, queue: checkQueue(options.queue) })
+    },
+    push: async (jobId, given) => {
+      const options = optionsOf('push', { ...WRITE, queue: true }, given)
+      const queue = checkQueue(options.queue)
+      return write(job, 'push', jobId, options, (routing, c, call, o) =>
+        scripts.pushJob(c, call, entryFor(routing, workspaceId, jobId, queue), o),
+      )
+    },
     get: async (jobId, options) => {
-      const found = await getJob(context, encoding, workspaceId, jobId, options)
+      const found = await getJob(context, encoding, workspaceId, jobId, optionsOf('get', READ, options))
       return found && (decode(context.codec, found) as Job<Encoding>)
     },
     update: (encoding === 'hash' ? updateHash(job) : updateText(job)) as JobStore<Encoding>['update'],
-    mutate: async (jobId, commands, options = {}) => {
+    mutate: async (jobId, commands, given) => {
       if (encoding !== 'hash') throw new InvalidArgument('mutate is for hashes: use update for texts')
+      const options = optionsOf('mutate', WRITE, given)
       const args = mutateArgs(commands)
       const { answer, done } = await attempt(job, 'mutate', jobId, options, (_, c, call, o) =>
         scripts.mutateJob(c, call, args, o),
@@ -67,13 +75,16 @@ export function makeJobStore<E extends Encoding>(context: Context, encoding: E, 
       if (done === undefined) throw refusal(job, 'mutate', jobId, answer, options)
       return done ? answer.rest.slice(1).map(text) : undefined
     },
-    delete: (jobId, options = {}) =>
-      write(job, 'delete', jobId, options, (_, c, call, o) => scripts.deleteJob(c, call, o)),
-    expire: async (jobId, expiry, options = {}) => {
+    delete: async (jobId, given) => {
+      const options = optionsOf('delete', WRITE, given)
+      return write(job, 'delete', jobId, options, (_, c, call, o) => scripts.deleteJob(c, call, o))
+    },
+    expire: async (jobId, expiry, given) => {
+      const options = optionsOf('expire', WRITE, given)
       const arg = expiryArg(expiry)
       return write(job, 'expire', jobId, options, (_, c, call, o) => scripts.expireJob(c, call, arg, o))
     },
-    list: (options = {}) => listJobs(context, encoding, workspaceId, options),
+    list: (options) => listJobs(context, encoding, workspaceId, options),
   }
   return store as unknown as JobStore<E>
 }
@@ -204,7 +215,8 @@ export async function getJob<E extends Encoding>(
 }
 
 function updateHash(job: Target): UpdateHash {
-  return async (jobId, fields, options = {}) => {
+  return async (jobId, fields, given) => {
+    const options = optionsOf('update of a hash', { ...WRITE, expect: true }, given)
     const set = fieldArgs(fields, 'update takes the fields to set and their texts')
     const expect = expectArgs(options.expect ?? {})
     if (set.length === 0) throw new InvalidArgument('update needs at least one field')
@@ -214,7 +226,8 @@ function updateHash(job: Target): UpdateHash {
 
 function updateText(job: Target): UpdateText {
   const { context, workspaceId } = job
-  return async (jobId, change, options = {}) => {
+  return async (jobId, change, given) => {
+    const options = optionsOf('update of a text', { ...WRITE, maxTries: true }, given)
     const { maxTries = MAX_TRIES } = options
     if (typeof change !== 'function')
       throw new InvalidArgument('update of a text takes a function that makes the new one')

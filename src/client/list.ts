@@ -5,6 +5,7 @@ import { listPage, text } from '../redis/scripts.ts'
 import type { Context } from './context.ts'
 import { isPassing, pause } from './engine.ts'
 import { InvalidArgument } from './errors.ts'
+import { CALL, optionsOf } from './option-names.ts'
 import type { Routing } from './routing.ts'
 import type { Encoding, Job, OperationOptions } from './types.ts'
 import { checkDeadline } from './steps.ts'
@@ -26,8 +27,9 @@ export async function* listJobs<E extends Encoding>(
   context: Context,
   encoding: E,
   workspaceId: string,
-  options: OperationOptions & { readonly pageSize?: number | undefined },
+  given: (OperationOptions & { readonly pageSize?: number | undefined }) | undefined,
 ): AsyncIterableIterator<Job<E>> {
+  const options = optionsOf('list', { ...CALL, pageSize: true }, given)
   const { pageSize = 200, signal, deadlineMs = context.deadlineMs } = options
   if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > 1000)
     throw new InvalidArgument('pageSize must be a whole number from 1 to 1000')

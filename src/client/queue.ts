@@ -9,6 +9,7 @@ import { checkQueue, millis } from './arguments.ts'
 import { pause } from './engine.ts'
 import { InvalidArgument, LeaseLost } from './errors.ts'
 import { getJob } from './jobs.ts'
+import { CALL, DEQUEUE, optionsOf, READ } from './option-names.ts'
 import type { Routing } from './routing.ts'
 import { stepsOf } from './steps.ts'
 import type { Delivery, DequeueOptions, Encoding, Job, OperationOptions, Queue } from './types.ts'
@@ -39,7 +40,8 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
     this.#encoding = encoding
   }
 
-  async dequeue(options: DequeueOptions = {}): Promise<Delivery<E> | undefined> {
+  async dequeue(given?: DequeueOptions): Promise<Delivery<E> | undefined> {
+    const options = optionsOf('dequeue', DEQUEUE, given)
     const { waitMs = 0, leaseMs = LEASE_MS, signal } = options
     checkLease(leaseMs)
     if (!(waitMs >= 0)) throw new InvalidArgument('waitMs must be a number of milliseconds that is not negative')
@@ -50,7 +52,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
     for (;;) {
       if (performance.now() >= this.#reapAt) {
         this.#reapAt = performance.now() + Math.min(leaseMs / 2, 10_000)
-        await this.reap({ ...steps.next(), leaseMs })
+        await this.#reap({ ...steps.next(), leaseMs })
       }
       const moved = await this.#move(leaseMs, steps.next())
       if (moved === undefined) {
@@ -68,8 +70,9 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
 
   async ack(
     delivery: Delivery<E>,
-    options: OperationOptions & { readonly failed?: boolean | undefined } = {},
+    given?: OperationOptions & { readonly failed?: boolean | undefined },
   ): Promise<void> {
+    const options = optionsOf('ack', { ...CALL, failed: true }, given)
     const held = this.#heldBy(delivery)
     const { answer } = await this.#run('ack', delivery.workspaceId, options, (routing, c, o) =>
       scripts.ackEntry(c, this.#heldCall(routing, held), o),
@@ -79,7 +82,8 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
       this.#context.metrics.job(delivery.workspaceId, options.failed === true ? 'failed' : 'completed')
   }
 
-  async nack(delivery: Delivery<E>, options: OperationOptions = {}): Promise<void> {
+  async nack(delivery: Delivery<E>, given?: OperationOptions): Promise<void> {
+    const options = optionsOf('nack', CALL, given)
     const held = this.#heldBy(delivery)
     const { answer, routing } = await this.#run('nack', delivery.workspaceId, options, async (routing, c, o) =>
       scripts.returnEntry(c, this.#entryCall(routing, held), 'nack', o),
@@ -91,7 +95,11 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
       this.#context.metrics.job(delivery.workspaceId, 'returned')
   }
 
-  async reap(options: OperationOptions & { readonly leaseMs?: number | undefined } = {}): Promise<number> {
+  async reap(options?: OperationOptions & { readonly leaseMs?: number | undefined }): Promise<number> {
+    return this.#reap(optionsOf('reap', { ...CALL, leaseMs: true }, options))
+  }
+
+  async #reap(options: OperationOptions & { readonly leaseMs?: number | undefined }): Promise<number> {
     const { leaseMs = LEASE_MS } = options
     checkLease(leaseMs)
     const steps = stepsOf(options, this.#context.deadlineMs)
@@ -152,7 +160,8 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
       get leaseEnd() {
         return Number(held.leaseEnd)
       },
-      read: async (options) => {
+      read: async (given) => {
+        const options = optionsOf('read', READ, given)
         const job = await (workspaceId === undefined
           ? getJob(this.#context, this.#encoding, '', jobId, options, unscopedCall)
           : getJob(this.#context, this.#encoding, workspaceId, jobId, options))
@@ -160,7 +169,7 @@ export class QueueConsumer<E extends Encoding> implements Queue<E> {
       },
       ack: (options) => this.ack(delivery, options),
       nack: (options) => this.nack(delivery, options),
-      extend: (ms = leaseMs, options = {}) => this.#extend(held, delivery, ms, options),
+      extend: async (ms = leaseMs, options) => this.#extend(held, delivery, ms, optionsOf('extend', CALL, options)),
     }
     this.#held.set(delivery, held)
     return delivery

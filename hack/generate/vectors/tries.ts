@@ -152,7 +152,7 @@ async function perform(context: Context, encoding: Encoding, op: Operation): Pro
     case 'create':
       return store.create(op.jobId, op.value, given(op, ['expiresAt', 'ttlMs', 'queue', 'operationId']))
     case 'push':
-      return store.push(op.jobId, op)
+      return store.push(op.jobId, { queue: op.queue })
     case 'get':
       return store.get(op.jobId)
     case 'delete':
