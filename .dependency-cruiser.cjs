@@ -15,7 +15,7 @@ module.exports = {
     only('runtime', [], 'generic: knows nothing of Keyshift'),
     only('kube', ['runtime'], 'adapter: knows no operator'),
     only('redis', ['protocol'], 'adapter: knows the protocol only, because the client package ships it'),
-    only('prometheus', [], 'adapter: knows no operator'),
+    only('prometheus', ['runtime'], 'adapter: knows no operator'),
     only('platform', [], 'process plumbing: settings, logger, metrics, probes'),
     only('client', ['protocol', 'redis'], 'the library an application imports: no kube, no winston'),
     only('worker', ['api', 'protocol', 'redis', 'platform', 'runtime'], 'worker pods carry no Kubernetes credentials'),

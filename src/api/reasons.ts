@@ -50,6 +50,11 @@ export const REASONS = {
   ChecksDisabled: { meaning: 'slo.disabled is true.', action: 'Nothing; steps wait for their soak alone.' },
   ChecksPass: { meaning: 'Every check passes.', action: 'Nothing.' },
   ChecksPending: { meaning: 'A check has not been measured yet.', action: 'Wait for its interval.' },
+  ClockSkew: {
+    meaning:
+      'The operator and the API server do not agree on the time, so the age of pods and the length of soaks would be told wrong.',
+    action: 'Nothing is done for the resource, in either direction, until the clocks are less than a minute apart.',
+  },
   ConfigMapContested: {
     meaning: 'Another field manager keeps taking back the routing document.',
     action: 'Leave the keys of Keyshift out of what it manages; then they are written again by themselves.',

@@ -102,10 +102,13 @@ export function membersGone(scene: Scene): readonly string[] {
   const { pods } = scene.observations
   if (!pods.known) return []
   const uids = new Set(pods.value.map(({ uid }) => uid))
-  return scene.redis.members
-    .filter(({ lease, record }) => lease === undefined && !uids.has(record.podUid))
-    .filter(({ record }) => record.registeredAt + scene.joinTimeoutMs < scene.now)
-    .map(({ id }) => id)
+  return (
+    scene.redis.members
+      .filter(({ lease, record }) => lease === undefined && !uids.has(record.podUid))
+      // Both by the clock of Redis.
+      .filter(({ record }) => record.registeredAt + scene.joinTimeoutMs < scene.redis.now)
+      .map(({ id }) => id)
+  )
 }
 
 function classified(scene: Scene, status: Status, pods: readonly PodObservation[]): readonly ClassifiedPod[] {

@@ -2,6 +2,7 @@ import type { BackoffPolicy } from '../runtime/backoff.ts'
 import { backoffDelay } from '../runtime/backoff.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { abortError, systemClock } from '../runtime/clock.ts'
+import type { ClockSkew } from '../runtime/skew.ts'
 import type { Connection, HttpAnswer, HttpRequest } from './connection.ts'
 import { KubeError, errorFromAnswer, isTooManyRequests } from './errors.ts'
 import { collectionPath, describeRequest, objectPath, withQuery } from './paths.ts'
@@ -94,6 +95,8 @@ export interface KubeClientOptions {
   readonly clock?: Clock
   readonly backoff?: BackoffPolicy
   readonly observe?: (request: RequestObservation) => void
+  /** Learns from each answer how far the server's clock is off. */
+  readonly skew?: Pick<ClockSkew, 'sending'>
 }
 
 const DEFAULT_TIMEOUT_MS = 15_000
@@ -121,7 +124,9 @@ export function createKubeClient(connection: Connection, settings: KubeClientOpt
     const timeout = AbortSignal.timeout(timeoutMs)
     const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal])
     try {
+      const heard = settings.skew?.sending()
       const answer = await connection.open(request, signal)
+      heard?.(answer.date)
       return parseAnswer<R>(
         request,
         answer,

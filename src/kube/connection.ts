@@ -19,6 +19,8 @@ export interface HttpRequest {
 export interface HttpAnswer {
   readonly status: number
   readonly retryAfter: string | undefined
+  /** The server's clock, as an HTTP date. */
+  readonly date: string | undefined
   readonly stream: http.IncomingMessage
 }
 
@@ -86,7 +88,12 @@ function connectionOf(config: KubeConfig, userAgent: string): Connection {
 function send(url: URL, options: https.RequestOptions, request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const outgoing = (url.protocol === 'http:' ? http : https).request(url, { ...options, signal }, (stream) => {
-      resolve({ status: stream.statusCode ?? 0, retryAfter: stream.headers['retry-after'], stream })
+      resolve({
+        status: stream.statusCode ?? 0,
+        retryAfter: stream.headers['retry-after'],
+        date: stream.headers.date,
+        stream,
+      })
     })
     outgoing.on('error', (error) =>
       reject(transportError(describeRequest(request.method, request.path), error, signal)),

@@ -9,6 +9,7 @@ import { createProcessEnd } from '../platform/process-end.ts'
 import { SettingsError } from '../platform/settings.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { watchShutdown } from '../runtime/shutdown.ts'
+import { ClockSkew } from '../runtime/skew.ts'
 import { createOperatorMetrics } from './metrics.ts'
 import { Operator } from './operator.ts'
 import { operatorSettings, type OperatorSettings } from './settings.ts'
@@ -27,7 +28,9 @@ async function main(settings: OperatorSettings): Promise<void> {
   const connection = connect({ from: 'auto' }, `keyshift-operator/${process.env['npm_package_version'] ?? ''}`)
   const registry = createRegistry()
   const metrics = createOperatorMetrics(registry)
+  const skew = new ClockSkew(systemClock)
   const client = createKubeClient(connection, {
+    skew,
     observe: ({ method, resource, status }) => metrics.request(method, resource, status),
   })
   const shutdown = watchShutdown({
@@ -37,6 +40,7 @@ async function main(settings: OperatorSettings): Promise<void> {
   const operator = new Operator({
     client,
     clock: systemClock,
+    skew,
     decide,
     log: logger,
     metrics,

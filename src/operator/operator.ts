@@ -6,6 +6,7 @@ import { Reflector } from '../kube/reflector.ts'
 import type { KubeObject } from '../kube/types.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { ClockSkew } from '../runtime/skew.ts'
 import { Controller } from '../runtime/controller.ts'
 import { WorkQueue } from '../runtime/work-queue.ts'
 import { CrdReader } from './crd.ts'
@@ -26,6 +27,8 @@ import { WatchHealth } from './watch-health.ts'
 export interface OperatorOptions {
   readonly client: KubeClient
   readonly clock: Clock
+  /** Against the API server; what the client heard. */
+  readonly skew: Pick<ClockSkew, 'ms'>
   readonly decide: Decide
   readonly log: Logger
   readonly metrics: OperatorMetrics
@@ -249,11 +252,12 @@ export class Operator {
     readonly caches: NamespaceCaches
     readonly pool: RedisPool
   }): Reconciler {
-    const { client, clock, decide, metrics, log, image, pullPolicy } = this.#options
+    const { client, clock, skew, decide, metrics, log, image, pullPolicy } = this.#options
     const { crd, events, gatherer, caches, pool } = parts
     return new Reconciler({
       client,
       clock,
+      skew,
       decide,
       metrics,
       log,

@@ -12,6 +12,7 @@ import { parseKey } from '../kube/types.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { ReconcileResult } from '../runtime/controller.ts'
+import { MAX_SKEW_MS, skewText, type ClockSkew } from '../runtime/skew.ts'
 import { resolvePrometheus, resolveRedis } from './address.ts'
 import { outdatedMessage, type CrdReader } from './crd.ts'
 import type { ActionContext, ActionResult } from './execute/execute.ts'
@@ -22,6 +23,8 @@ import { stalledStatus } from './stalled.ts'
 export interface ReconcilerDeps {
   readonly client: KubeClient
   readonly clock: Clock
+  /** Against the API server. */
+  readonly skew: Pick<ClockSkew, 'ms'>
   readonly decide: Decide
   readonly gather: (resource: JobKeyMigration, live: boolean, signal: AbortSignal) => Promise<Observations>
   readonly execute: (context: ActionContext, action: Action) => Promise<ActionResult>
@@ -83,6 +86,8 @@ export class Reconciler {
 
   /** Why nothing may be done with the resource as it is. */
   async #obstacle(resource: JobKeyMigration, signal: AbortSignal): Promise<Obstacle | undefined> {
+    const { ms } = this.#deps.skew
+    if (Math.abs(ms) > MAX_SKEW_MS) return { reason: 'ClockSkew', message: skewText(ms, 'the API server') }
     const outdated = await this.#crdObstacle(signal, false)
     if (outdated !== undefined) return outdated
     const spec = SpecSchema.safeParse(resource.spec)

@@ -17,9 +17,11 @@ export interface Series {
 /**
  * Why there is no answer. `Unreachable`: no answer came. `Refused`: 401 or 403. `Unavailable`: 429, 5xx or another status, try later.
  * `BadQuery`: 400 or 422, or a result that no check can be made of. `NotPrometheus`: something else answers at this address.
- * `TooLarge`: the answer is bigger than the client reads, or asks more of the server than it gives; less may go through.
+ * `TooLarge`: the answer is bigger than the client reads, or asks more of the server than it gives; less may go through. `ClockSkew`: its clock
+ * is another, so that the answer is about another time than was meant.
  */
-export type Failure = 'Unreachable' | 'Refused' | 'Unavailable' | 'BadQuery' | 'NotPrometheus' | 'TooLarge'
+export type Failure =
+  'Unreachable' | 'Refused' | 'Unavailable' | 'BadQuery' | 'NotPrometheus' | 'TooLarge' | 'ClockSkew'
 
 export interface Failed {
   readonly kind: 'failed'

@@ -10,6 +10,7 @@ import {
   type RangeAnswer,
 } from './answer.ts'
 import { Bearer, type BearerToken, type Credential } from './bearer.ts'
+import { MAX_SKEW_MS, skewMs, skewText } from '../runtime/skew.ts'
 import { describe } from './describe.ts'
 
 export type { BearerToken } from './bearer.ts'
@@ -26,6 +27,8 @@ export interface PrometheusOptions {
   readonly fetch?: typeof fetch
   /** Monotonic ms, for Retry-After. */
   readonly monotonic?: () => number
+  /** Wall clock that the times of queries are told by, ms. */
+  readonly now?: () => number
 }
 
 export interface RangeQuery {
@@ -49,6 +52,8 @@ const MAX_RETRY_AFTER_MS = 5 * 60_000
 
 interface Answer {
   readonly kind: 'answer'
+  /** How far the clock is ahead of the server's, ms. */
+  readonly skew: number
   readonly response: Response
   readonly text: string
 }
@@ -57,6 +62,7 @@ export function createPrometheusClient(options: PrometheusOptions): PrometheusCl
   const { address, token, timeoutMs = 10_000, maxBytes = 16 * 1024 * 1024 } = options
   const request = options.fetch ?? fetch
   const monotonic = options.monotonic ?? (() => performance.now())
+  const now = options.now ?? Date.now
   const base = address.replace(/\/+$/, '')
   const bearer = token === undefined ? undefined : new Bearer(token, monotonic)
   let notBefore = -Infinity
@@ -85,6 +91,7 @@ export function createPrometheusClient(options: PrometheusOptions): PrometheusCl
   ): Promise<Answer | Failed> {
     if (credential?.kind === 'failed') return credential
     const timeout = AbortSignal.timeout(timeoutMs)
+    const sentAt = now()
     try {
       const response = await request(`${base}/api/v1/${path}`, {
         method: 'POST',
@@ -101,7 +108,7 @@ export function createPrometheusClient(options: PrometheusOptions): PrometheusCl
       const text = await readBounded(response, maxBytes)
       if (text === undefined)
         return failed('TooLarge', `the answer is longer than ${maxBytes} bytes: aggregate more in the query`)
-      return { kind: 'answer', response, text }
+      return { kind: 'answer', response, text, skew: skewMs(response.headers.get('date'), sentAt, now()) ?? 0 }
     } catch (error) {
       const what = timeout.aborted ? `no whole answer within ${timeoutMs} ms` : describe(error)
       return failed('Unreachable', `${base} cannot be reached: ${what}; check slo.prometheus.address and that it runs`)
@@ -110,7 +117,9 @@ export function createPrometheusClient(options: PrometheusOptions): PrometheusCl
 
   function judgeAnswer(answer: Answer | Failed): string | Failed {
     if (answer.kind === 'failed') return answer
-    const { response, text } = answer
+    const { response, text, skew } = answer
+    // Its data of an hour ago, or none, would be taken for those of the step that soaks.
+    if (response.ok && Math.abs(skew) > MAX_SKEW_MS) return failed('ClockSkew', skewText(skew, 'Prometheus'))
     if (response.ok) return text
     const { status } = response
     const said = readError(text)

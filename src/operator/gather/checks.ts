@@ -90,6 +90,7 @@ export class Checks {
     const secret = prometheus.bearerTokenSecretRef
     const client = createPrometheusClient({
       address: resolvePrometheus(prometheus.address, namespace),
+      now: () => this.#options.clock.now(),
       ...(secret === undefined
         ? {}
         : {

@@ -76,7 +76,7 @@ async function plant(): Promise<void> {
 }
 
 /** What the operator decides on what Redis holds. A refusal of Redis is an observation, too. */
-async function pass(before: Status | undefined, seen: Partial<Observations> = {}): Promise<Decision> {
+async function pass(before: Status | undefined, seen: Partial<Observations> = {}, now?: number): Promise<Decision> {
   const resource = resourceOf(specOf(), before)
   const observed = await observeRedis(connection, resource, others).then(
     (value) => ({ known: true, value }) as const,
@@ -86,7 +86,7 @@ async function pass(before: Status | undefined, seen: Partial<Observations> = {}
     known: true,
     value: { exists: true, immutable: false, document: status.routing ?? '' },
   } as const
-  return run(before, observe({ redis: observed, configMap, ...seen }))
+  return run(before, observe({ redis: observed, configMap, ...seen }), now === undefined ? {} : { now })
 }
 
 /** Nothing is published, raised or written over; the reason and what to do are said. */
@@ -257,6 +257,19 @@ describe('members', () => {
     expect(condition(decision, 'Converged').message).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u202e]/)
   })
 })
+
+it.each([-3_600_000, 3_600_000])(
+  'a clock of the operator that is off by %i ms against Redis ends no member before its time',
+  async (off) => {
+    await plant()
+    const [seconds] = await redis.time()
+    const record = { podUid: 'gone', podName: 'g', version: '1', registeredAt: Number(seconds) * 1000 }
+    await redis.hset(keys.members, 'm-new', JSON.stringify(record))
+    await redis.hset(keys.members, 'm-old', JSON.stringify({ ...record, registeredAt: record.registeredAt - 600_000 }))
+    const { actions } = await pass(status, {}, Number(seconds) * 1000 + off)
+    expect(actions.filter(({ type }) => type === 'PruneMembers')).toEqual([{ type: 'PruneMembers', ids: ['m-old'] }])
+  },
+)
 
 describe('counters', () => {
   it.each([

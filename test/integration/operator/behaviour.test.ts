@@ -9,6 +9,7 @@ import { KubeError } from '../../../src/kube/errors.ts'
 import { CONFIG_MAPS } from '../../../src/kube/resources.ts'
 import type { KubeObject } from '../../../src/kube/types.ts'
 import { MIGRATIONS } from '../../../src/operator/resources.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
 import { ROUTING_FILE } from '../../../src/protocol/document.ts'
 import { startFakePrometheus, vector } from '../../unit/prometheus/fake-prometheus.ts'
 import { helm, HELM_LIMIT_MS } from '../chart/helm.ts'
@@ -453,6 +454,23 @@ describe('the CRD', () => {
     running.requests.before = () => undefined
     await until(() => running.operator.ready() === undefined)
   })
+})
+
+it.each([
+  ['ahead of', 3_600_000],
+  ['behind', -3_600_000],
+])('a clock an hour %s that of the API server holds and says so; with the right one it goes on', async (which, off) => {
+  const app = await App.create(world, `clock-${which.slice(0, 5)}`)
+  const wrong = run(world, app.namespace, { clock: { ...systemClock, now: () => Date.now() + off } })
+  await app.apply(app.spec())
+  expect(await reason(app, 'Ready', 'ClockSkew')).toMatch(
+    new RegExp(`3(600|599|601) s ${which} that of the API server`),
+  )
+  expect(await app.configMap()).toBeUndefined()
+  expect(await world.redis.exists(app.keys.record, app.keys.fence)).toBe(0)
+  await wrong.stop()
+  run(world, app.namespace)
+  await until(async () => (await app.document())?.epoch === 1)
 })
 
 it('D11 an id that the target cannot hold, used once in Legacy, holds the first step; after it, its creation fails and is counted', async () => {

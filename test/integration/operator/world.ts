@@ -20,6 +20,7 @@ import { controlKeys, type ControlKeys, type MemberRecord } from '../../../src/p
 import { parseDocument, ROUTING_FILE, type RoutingDocument } from '../../../src/protocol/document.ts'
 import { controlPrefix } from '../../../src/protocol/templates.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
+import { ClockSkew } from '../../../src/runtime/skew.ts'
 import { record, type Recorder } from './recorder.ts'
 import { installCrd, startTestCluster, type TestCluster } from '../kube/control-plane.ts'
 
@@ -79,10 +80,12 @@ export function runOperator(
   const lines: string[] = []
   const registry = new Registry()
   const stop = new AbortController()
-  const requests = record(createKubeClient(connection))
+  const skew = new ClockSkew(changes.clock ?? systemClock)
+  const requests = record(createKubeClient(connection, { skew }))
   const operator = new Operator({
     client: requests.client,
     clock: systemClock,
+    skew,
     decide,
     log: collect(lines),
     metrics: createOperatorMetrics(registry),

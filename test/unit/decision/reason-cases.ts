@@ -30,7 +30,7 @@ import {
 } from './builders.ts'
 
 /** Reasons that the operator gives without asking the decision. */
-export type Operators = 'CRDOutdated'
+export type Operators = 'CRDOutdated' | 'ClockSkew'
 
 const account = (over: Partial<WorkAccount> = {}): WorkAccount => ({
   attempt: 1,

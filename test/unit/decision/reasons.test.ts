@@ -38,7 +38,7 @@ describe('every reason', () => {
     const given = Object.values(CASES).flatMap((decision) => reasonsOf(decision()))
     expect(Object.keys(REASONS)).toEqual(expect.arrayContaining(given))
     expect(Object.keys(REASONS).sort()).toEqual(
-      [...Object.keys(CASES), ...(['CRDOutdated'] satisfies Operators[])].sort(),
+      [...Object.keys(CASES), ...(['CRDOutdated', 'ClockSkew'] satisfies Operators[])].sort(),
     )
     for (const { meaning, action } of Object.values(REASONS)) expect([meaning, action]).not.toContain('')
   })

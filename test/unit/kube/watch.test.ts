@@ -67,7 +67,7 @@ describe('a watch', () => {
     const bytes = Buffer.from(`${JSON.stringify(event('ADDED', 'ключ'))}\n`)
     const middle = bytes.indexOf(Buffer.from('ю')) + 1
     const stream = Readable.from([bytes.subarray(0, middle), bytes.subarray(middle)]) as IncomingMessage
-    const open = async () => ({ status: 200, retryAfter: undefined, stream })
+    const open = async () => ({ status: 200, retryAfter: undefined, date: undefined, stream })
     const limits = { openMs: 5000, silenceMs: 5000, onAnswer: () => undefined }
     const lines = watchLines({ ...api.connection, open }, '/x', new AbortController().signal, limits)
     const read: unknown[] = []

@@ -32,6 +32,7 @@ const decision = (changes: Partial<Decision> = {}): Decision => ({
 class Bench {
   readonly did: string[] = []
   readonly clock = new FakeClock()
+  readonly skew = { ms: 0 }
   stored: JobKeyMigration | undefined = resource()
   decision: Decision | ((live: boolean, given: JobKeyMigration, seen: Observations) => Decision) = decision()
   crd: CrdState = { state: 'current' }
@@ -56,6 +57,7 @@ class Bench {
     const deps: ReconcilerDeps = {
       client,
       clock: this.clock,
+      skew: this.skew,
       decide: (given, observations) =>
         typeof this.decision === 'function' ? this.decision(observations.live, given, observations) : this.decision,
       gather: async (_, live) => {
@@ -271,6 +273,21 @@ describe('a resource', () => {
     expect(bench.did.filter((what) => what.startsWith('event'))).toEqual(['event Warning InvalidSpec'])
     expect(bench.did).toHaveLength(2)
   })
+})
+
+it.each([
+  [3_600_000, /3600 s ahead of that of the API server/],
+  [-3_600_000, /3600 s behind that of the API server/],
+])('a clock that is off by %i ms stalls before anything is decided, in either direction', async (ms, says) => {
+  bench.skew.ms = ms
+  bench.decision = decision({ actions: [ACTION] })
+  await bench.pass()
+  expect(bench.reason('Stalled')).toBe('ClockSkew')
+  expect(bench.stored?.status?.awaits).toMatch(says)
+  expect(bench.did).toEqual(['status ["observedGeneration","awaits","conditions"]', 'event Warning ClockSkew'])
+  bench.skew.ms = 59_000
+  await bench.pass()
+  expect(bench.did.at(-1)).toMatch(/MarkBackfilled/)
 })
 
 describe('a CRD (H1)', () => {

@@ -13,6 +13,30 @@ const answerWith = (status: number, body: string, headers: Record<string, string
     response.end(body)
   })
 
+describe('the clock', () => {
+  it.each([
+    [-3_600_000, /the clock of the operator's node is 3600 s behind that of Prometheus: put right/],
+    [3_600_000, /the clock of the operator's node is 3600 s ahead of that of Prometheus: put right/],
+  ])('that is off by %i ms gives no answer that could pass or fail, but says so', async (off, says) => {
+    const asking = client({ now: () => Math.floor(Date.now() / 1000) * 1000 + off })
+    const skewed = { kind: 'failed', failure: 'ClockSkew', message: expect.stringMatching(says) as string }
+    expect(await asking.query('up', 0)).toMatchObject(skewed)
+    expect(await asking.range({ query: 'up', start: 0, end: 1000, stepMs: 1000 })).toMatchObject(skewed)
+  })
+
+  it.each([-50_000, 50_000])(
+    'that is off by less than a minute (%i ms) is fine, and so is an answer without a date',
+    async (off) => {
+      expect(await client({ now: () => Date.now() + off }).query('up', 0)).toMatchObject({ kind: 'vector' })
+      fake.answer((_, response) => {
+        response.sendDate = false
+        response.end(vector([]))
+      })
+      expect(await client({ now: () => Date.now() + 3_600_000 }).query('up', 0)).toMatchObject({ kind: 'vector' })
+    },
+  )
+})
+
 describe('what is asked', () => {
   it('names query, time, and that a part of the stores is not enough (G3)', async () => {
     await client().query('up > 0', 1234567)
