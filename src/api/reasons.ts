@@ -13,8 +13,10 @@ export const REASONS = {
     action: 'Nothing; the next step waits until every pod runs the routing in force.',
   },
   ActionRefused: {
-    meaning: 'What the operator wanted to do was refused: by the API server, by Redis, or by an admission policy.',
-    action: 'See the message for what was refused and by whom; it is tried again by itself.',
+    meaning:
+      'What the operator wanted to do was refused by the API server, for want of a right, by a quota or a policy.',
+    action:
+      'Put right what the message names: a right of the operator (helm upgrade grants them), a quota, a policy; it is tried again by itself.',
   },
   Adopted: {
     meaning:
@@ -77,6 +79,11 @@ export const REASONS = {
     meaning: 'What was proven of the data holds no more, or cannot be proven yet.',
     action: 'Nothing, it is proven again; see the message for why.',
   },
+  FenceNotConfirmed: {
+    meaning: 'Not every connected replica of Redis has the fence yet. One that has not could be promoted without it.',
+    action:
+      'See INFO replication of the primary: a full sync must end (raise client-output-buffer-limit of replicas and repl-backlog-size where it begins again and again), a replica that lags must catch up, or be stopped; then it goes on by itself.',
+  },
   FirstPublished: {
     meaning: 'Epoch 1 was published; it routes as before.',
     action: 'Release the application with the client.',
@@ -89,7 +96,7 @@ export const REASONS = {
     meaning: 'Clients use ids that the target schema cannot hold.',
     action: 'Give these jobs other ids, or choose a target template with another delimiter.',
   },
-  InvalidSpec: { meaning: 'The spec cannot be obeyed.', action: 'See the message for the field and what to write.' },
+  InvalidSpec: { meaning: 'The spec cannot be obeyed.', action: 'Correct the field that the message names.' },
   JobFailed: {
     meaning: 'A worker Job ended without a result several times.',
     action: 'Find the cause in its logs, then give the annotation keyshift.dev/retry a new value.',
@@ -157,6 +164,11 @@ export const REASONS = {
     meaning: 'Older epochs are being shut out before the next step.',
     action: 'Wait; if it lasts, are all replicas of Redis connected?',
   },
+  RecordRefused: {
+    meaning: 'The record of the migration in Redis is not as it was read a moment ago, and was not written over.',
+    action:
+      'Nothing, if it passes: the next pass goes by what is there. Else look for a second operator on the same Redis, or for what writes the key that is named.',
+  },
   RedisAuthFailed: {
     meaning: 'Redis refused the credentials.',
     action: 'Correct the Secret of redis.credentialsSecretRef, or name one.',
@@ -183,7 +195,11 @@ export const REASONS = {
     meaning: 'Redis uses more than maxmemory and takes no writes that need more. The application is refused too.',
     action: 'Raise maxmemory, or free memory.',
   },
-  RedisRefused: { meaning: 'Redis refused a command.', action: 'See the message.' },
+  RedisRefused: {
+    meaning: 'Redis refused a command.',
+    action:
+      'Correct spec.redis (address, db, credentials), or the server, as its answer says; it is tried again by itself.',
+  },
   RedisRightsMissing: {
     meaning: 'A Redis user lacks rights.',
     action: 'Grant what the message names; docs/redis-users.md has all rights of each user.',
@@ -220,7 +236,10 @@ export const REASONS = {
     meaning: 'The target keys were made equal to the legacy keys; verify runs again.',
     action: 'See status.repaired; what was taken away stays in Redis for 7 days.',
   },
-  SecretMissing: { meaning: 'A Secret, or a key in it, does not exist.', action: 'Create it.' },
+  SecretMissing: {
+    meaning: 'A Secret, or a key in it, does not exist.',
+    action: 'Create it; it is read again by itself.',
+  },
   SecretUnreadable: { meaning: 'A Secret cannot be read.', action: 'See the message; check the Role of the operator.' },
   Soaking: { meaning: 'The step must stay healthy until its soak ends.', action: 'Wait; see status.soakEndsAt.' },
   StateConflict: {

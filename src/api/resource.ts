@@ -46,7 +46,7 @@ export function keysOf(spec: Spec): { templates: KeyTemplates; workspaceField: s
 }
 
 /** Where the Redis of a spec is, as one text: its address, or `redis-sentinel://host:port,host:port/db#master-name`. */
-export function redisPlaceOf({ address, sentinel }: Spec['redis']): string {
+export function redisPlaceOf({ address, sentinel }: Pick<Spec['redis'], 'address' | 'sentinel'>): string {
   if (sentinel === undefined) return address ?? ''
   return `redis-sentinel://${sentinel.addresses.join(',')}/${sentinel.db}#${sentinel.masterName}`
 }

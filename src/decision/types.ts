@@ -1,4 +1,5 @@
 import type { Proof, Status } from '../api/status.ts'
+import type { Reason } from '../api/reasons.ts'
 import type { JobKeyMigration } from '../api/resource.ts'
 import type { Kept } from '../api/kept.ts'
 import type { MemberRecord, LeaseRecord } from '../protocol/control-keys.ts'
@@ -165,6 +166,7 @@ export interface Observations {
 
 export interface RefusedAction {
   readonly action: Action['type']
+  readonly reason: Reason
   readonly message: string
 }
 

@@ -15,7 +15,7 @@ import type { ReconcileResult } from '../runtime/controller.ts'
 import { MAX_SKEW_MS, skewText, type ClockSkew } from '../runtime/skew.ts'
 import { resolvePrometheus, resolveRedis } from './address.ts'
 import { outdatedMessage, type CrdReader } from './crd.ts'
-import type { ActionContext, ActionResult } from './execute/execute.ts'
+import type { ActionContext, ActionResult, Refusal } from './execute/execute.ts'
 import type { OperatorMetrics } from './metrics.ts'
 import { FIELD_MANAGER, MIGRATIONS } from './resources.ts'
 import { stalledStatus } from './stalled.ts'
@@ -44,8 +44,6 @@ const CRD_REQUEUE_MS = 60_000
 /** A refused action is tried again after this at first, and after twice as long each time, ms. */
 const REFUSED_REQUEUE_MS = 2000
 const MOST_REFUSED_REQUEUE_MS = 30_000
-/** Refusals that the next pass answers: they are no fault of anybody's. */
-const IN_PASSING: ReadonlySet<string> = new Set(['Conflict', 'LeaseLost'])
 
 /** One pass over one resource: gather, decide, write the status, act. Level-triggered; in steady state it writes nothing. */
 export class Reconciler {
@@ -136,10 +134,10 @@ export class Reconciler {
 
   /** Keeps in mind what is to stand in status. Returns when to try again, ms. */
   #noteRefused(key: string, { action, reason, message }: Refused): number {
-    if (IN_PASSING.has(reason)) return REFUSED_REQUEUE_MS
+    if (reason === 'Conflict' || reason === 'LeaseLost') return REFUSED_REQUEUE_MS
     const before = this.#refused.get(key)
     const times = before?.action === action ? before.times + 1 : 1
-    this.#refused.set(key, { action, message: `${reason}: ${message}`, times })
+    this.#refused.set(key, { action, reason, message, times })
     return Math.min(MOST_REFUSED_REQUEUE_MS, REFUSED_REQUEUE_MS * 2 ** (times - 1))
   }
 
@@ -240,7 +238,7 @@ interface Obstacle {
   readonly message: string
 }
 
-type Refused = RefusedAction & { readonly reason: string }
+type Refused = Omit<RefusedAction, 'reason'> & { readonly reason: Refusal }
 
 /** The resource with the defaults of its spec filled in; the spec has been proven before. */
 function parsed(resource: JobKeyMigration): JobKeyMigration {

@@ -1,4 +1,5 @@
 import type { ControlKeys, LeaseRecord, MemberRecord, RecordFields } from '../protocol/control-keys.ts'
+import { formatHostPort } from './address.ts'
 import type { CallOptions, Connection } from './connection.ts'
 import { NotPrimary, NotReady, Refused } from './errors.ts'
 
@@ -150,8 +151,16 @@ export async function writeRecord(
 export interface FenceResult {
   /** Read back from the primary after the wait: at or above what was asked for, also where someone raised it further. */
   readonly fence: number
-  readonly replicas: { readonly connected: number; readonly acknowledged: number }
-  /** `fence` stands and every connected replica has it. Only then may the next epoch be published. */
+  readonly replicas: {
+    readonly connected: number
+    readonly acknowledged: number
+    /** Those that hold it up, and how: empty where it is confirmed. */
+    readonly behind: readonly string[]
+  }
+  /**
+   * `fence` stands and every connected replica has it. Only then may the next epoch be published. One in full sync counts, and
+   * holds it up until it is done: until then it has what it had before, and may be promoted with that.
+   */
   readonly confirmed: boolean
 }
 
@@ -169,11 +178,14 @@ export async function raiseFence(
   await c.ready(options)
   const { generation } = c
   await c.runScript('control-raise-fence', [keys.fence], [String(epoch)], options)
-  const replication = async (): Promise<{ role: string; connected: number }> => {
+  const replication = async () => {
     const info = String(await c.call(['INFO', 'replication'], options))
-    return { role: infoField(info, 'role'), connected: Number(infoField(info, 'connected_slaves')) }
+    const [role, connected, offset] = ['role', 'connected_slaves', 'master_repl_offset'].map((of) =>
+      infoField(info, of),
+    )
+    return { info, role: role ?? '', connected: Number(connected), offset: Number(offset) }
   }
-  const { connected } = await replication()
+  const { connected, offset } = await replication()
   const waitMs = Math.max(1, Math.floor(options.deadlineMs / 2))
   const acknowledged = connected === 0 ? 0 : Number(await c.call(['WAIT', connected, waitMs], options))
   const [after, text] = [await replication(), await c.call(['GET', keys.fence], options)]
@@ -186,11 +198,22 @@ export async function raiseFence(
   await c.confirmPrimary(options)
   // WAIT speaks of what its own connection wrote.
   if (c.generation !== generation) throw new NotReady('the connection was lost while the fence was raised')
+  const all = acknowledged >= after.connected
   return {
     fence,
-    replicas: { connected: after.connected, acknowledged },
-    confirmed: fence >= epoch && acknowledged >= after.connected,
+    replicas: { connected: after.connected, acknowledged, behind: all ? [] : replicasBehind(after.info, offset) },
+    confirmed: fence >= epoch && all,
   }
+}
+
+/** Replicas that have not acknowledged `offset`, from INFO replication. */
+export function replicasBehind(info: string, offset: number): readonly string[] {
+  const lines = [...info.matchAll(/^slave\d+:ip=([^,]*),port=(\d+),state=(\w+),offset=(\d+)/gm)]
+  return lines.flatMap(([, ip = '', port = '', state = '', has]) => {
+    const at = formatHostPort({ host: ip, port: Number(port) })
+    if (state !== 'online') return [`${at} (in full sync: ${state})`]
+    return Number(has) < offset ? [`${at} (online, lags behind)`] : []
+  })
 }
 
 /** Sets or takes away the mark of a completed backfill and begins the fallback counter anew. True where something changed. */

@@ -25,7 +25,10 @@ export function openSession(options: SessionOptions): Promise<Session> {
 /** Logs in, selects the db, and names the connection. @throws WrongPassword, Refused, or the socket's error */
 export async function greet(ask: Ask, name: string, credentials: Credentials | undefined, db = 0): Promise<void> {
   if (credentials !== undefined) await logIn(ask, credentials)
-  if (db !== 0) await ask(['SELECT', db])
+  if (db !== 0)
+    await ask(['SELECT', db]).catch((error: unknown) => {
+      throw noDb(error, db)
+    })
   // A proxy may refuse names; the connection is as good without.
   await ask(['CLIENT', 'SETNAME', name]).catch((error: unknown) => {
     if (!(error instanceof Refused) || ['NOAUTH', 'MAXCLIENTS'].includes(error.redisCode)) throw noAuth(error)
@@ -46,6 +49,14 @@ async function logIn(ask: Ask, c: Credentials): Promise<void> {
     const user = c.username === undefined || c.username === '' ? 'the default user' : `user "${c.username}"`
     throw new WrongPassword(`Redis refused the password of ${user}${hint}`, { cause: error })
   }
+}
+
+function noDb(error: unknown, db: number): unknown {
+  if (!(error instanceof Refused) || error.redisCode !== 'ERR') return noAuth(error)
+  return new Refused(
+    'ERR',
+    `db ${db} cannot be used there: ${error.message} (how many there are is \`databases\` of its configuration, 16 by default)`,
+  )
 }
 
 function noAuth(error: unknown): unknown {

@@ -1,4 +1,4 @@
-import { REASONS } from '../../api/reasons.ts'
+import type { Reason } from '../../api/reasons.ts'
 import { configMapName, keysOf, type JobKeyMigration } from '../../api/resource.ts'
 import type { Status } from '../../api/status.ts'
 import type { Action } from '../../decision/types.ts'
@@ -40,7 +40,10 @@ export interface ActionContext {
 
 /** `ok: false`: the world is not as the decision saw it, or out of reach; the pass ends and the next one decides anew. */
 export type ActionResult =
-  { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly message: string }
+  { readonly ok: true } | { readonly ok: false; readonly reason: Refusal; readonly message: string }
+
+/** Why; `Conflict` and `LeaseLost` are no fault of anybody's, and the next pass answers them. */
+export type Refusal = Reason | 'Conflict' | 'LeaseLost'
 
 const DONE: ActionResult = { ok: true }
 const CALL = { deadlineMs: 10_000 }
@@ -51,10 +54,9 @@ export async function execute(deps: ExecutorDeps, context: ActionContext, action
     return await carryOut(deps, context, action)
   } catch (error) {
     if (isConflict(error)) return refuse('Conflict', (error as Error).message)
-    if (error instanceof KubeError) return refuse('KubernetesRefused', error.message)
-    const { reason, message } = redisTrouble(error)
-    // Status shows it under ActionRefused, which cannot say what to do about this one.
-    return refuse(reason, `${message} ${REASONS[reason].action}`)
+    if (error instanceof KubeError) return refuse('ActionRefused', error.message)
+    const { reason, message } = redisTrouble(error, context.resource.spec.redis)
+    return refuse(reason, message)
   }
 }
 
@@ -67,7 +69,7 @@ async function carryOut(deps: ExecutorDeps, context: ActionContext, action: Acti
       const record = recordOf(context.status, action.document, context.cluster, `${namespace}/${name}`)
       const options = { ...CALL, takeOver: action.takeOver === true }
       const result = await writeRecord(await redisOf(deps, resource), keysFor(resource), record, options)
-      return result.ok ? DONE : refuse('RecordRefused', describeRefusal(result))
+      return result.ok ? DONE : refuse('RecordRefused', describeRefusal(result, keysFor(resource).record))
     }
     case 'ApplyConfigMap': {
       const configMap = configMapWith(configMapName(resource), namespace, action.document)
@@ -111,10 +113,11 @@ async function confirmFence(deps: ExecutorDeps, context: ActionContext, epoch: n
   const { resource, signal } = context
   const { confirmed, fence, replicas } = await raiseFence(await redisOf(deps, resource), keysFor(resource), epoch, CALL)
   if (!confirmed) {
-    const { acknowledged, connected } = replicas
+    const { acknowledged, connected, behind } = replicas
+    const without = behind.length === 0 ? '' : `; not yet: ${behind.join(', ')}`
     return refuse(
       'FenceNotConfirmed',
-      `fence ${epoch} was asked for and ${fence} read back; ${acknowledged} of ${connected} replicas have it`,
+      `fence ${epoch} was asked for and ${fence} read back; ${acknowledged} of ${connected} replicas have it${without}`,
     )
   }
   const { resourceVersion } = resource.metadata
@@ -139,11 +142,11 @@ function unless(expected: (error: unknown) => boolean): (error: unknown) => void
   }
 }
 
-function refuse(reason: string, message: string): ActionResult {
+function refuse(reason: Refusal, message: string): ActionResult {
   return { ok: false, reason, message }
 }
 
-function describeRefusal(result: Extract<Awaited<ReturnType<typeof writeRecord>>, { ok: false }>): string {
+function describeRefusal(result: Extract<Awaited<ReturnType<typeof writeRecord>>, { ok: false }>, key: string): string {
   switch (result.reason) {
     case 'Newer':
       return `the record in Redis stands at epoch ${result.epoch}, revision ${result.revision} already`
@@ -152,6 +155,6 @@ function describeRefusal(result: Extract<Awaited<ReturnType<typeof writeRecord>>
     case 'OtherOwner':
       return `the record in Redis belongs to ${result.owner} of cluster ${result.cluster}`
     case 'WrongType':
-      return 'the key of the record in Redis holds something else'
+      return `${key}, the key of the record in Redis, holds something else`
   }
 }

@@ -71,7 +71,7 @@ export async function explainTrouble(
   connection: Connection | undefined,
   resource: JobKeyMigration,
 ): Promise<RedisTrouble> {
-  const trouble = redisTrouble(error)
+  const trouble = redisTrouble(error, resource.spec.redis)
   if (trouble.reason !== 'RedisRightsMissing' || connection === undefined) return trouble
   try {
     const grant = await missingOfOwn((args) => connection.call(args, CALL), rightsInput(resource))

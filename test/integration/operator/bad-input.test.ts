@@ -80,7 +80,7 @@ async function pass(before: Status | undefined, seen: Partial<Observations> = {}
   const resource = resourceOf(specOf(), before)
   const observed = await observeRedis(connection, resource, others).then(
     (value) => ({ known: true, value }) as const,
-    (error: unknown) => redisTrouble(error),
+    (error: unknown) => redisTrouble(error, resource.spec.redis),
   )
   const configMap = {
     known: true,

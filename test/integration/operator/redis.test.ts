@@ -113,7 +113,7 @@ describe('a Redis that cannot be read says why', () => {
     try {
       await observeRedis(connection, resource())
     } catch (error) {
-      return redisTrouble(error)
+      return redisTrouble(error, { address: 'redis://r:1/20' })
     }
     return undefined
   }
@@ -123,6 +123,17 @@ describe('a Redis that cannot be read says why', () => {
     expect(await trouble(operator({ username: 'poor', password: 'pw' }))).toMatchObject({
       reason: 'RedisRightsMissing',
       message: expect.stringMatching(/NOPERM|no permissions/) as string,
+    })
+  })
+
+  it('a db that is not there, with the server, the db and the field of the spec', async () => {
+    const connection = new Connection({ address: { host: '127.0.0.1', port: server.port, db: 20 }, name: 'x' })
+    closers.push(() => connection.close())
+    expect(await trouble(connection)).toMatchObject({
+      reason: 'RedisRefused',
+      message: expect.stringMatching(
+        /^redis:\/\/r:1\/20 \(spec\.redis\.address\): db 20 cannot be used there: ERR DB index.*`databases`/,
+      ) as string,
     })
   })
 
@@ -236,9 +247,34 @@ describe('an action', () => {
     expect(result).toMatchObject({
       ok: false,
       reason: 'FenceNotConfirmed',
-      message: expect.stringMatching(/0 of 1 replicas/) as string,
+      message: expect.stringMatching(
+        new RegExp(`0 of 1 replicas have it; not yet: 127\\.0\\.0\\.1:${replica.port} \\(online, lags behind\\)$`),
+      ) as string,
     })
     expect(patches).toEqual([])
+  })
+
+  it('waits for a replica in full sync too, for it may be promoted with what it had, and names it', async () => {
+    await admin.config('SET', 'repl-diskless-sync-delay', '3600')
+    const replica = await startRedis({
+      dir: join(dir, 'syncing'),
+      args: ['--replicaof', '127.0.0.1', String(server.port)],
+    })
+    closers.push(() => replica.stop('KILL'))
+    while (!(await admin.info('replication')).includes('state=wait_bgsave'))
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(await execute(deps, context(), { type: 'RaiseFence', epoch: 6 })).toMatchObject({
+      ok: false,
+      reason: 'FenceNotConfirmed',
+      message: expect.stringMatching(
+        /0 of 1 replicas have it; not yet: 127\.0\.0\.1:\d+ \(in full sync: wait_bgsave\)$/,
+      ) as string,
+    })
+    expect(patches).toEqual([])
+    await admin.config('SET', 'repl-diskless-sync-delay', '0')
+    while (!(await admin.info('replication')).includes('state=online'))
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(await execute(deps, context(), { type: 'RaiseFence', epoch: 6 })).toEqual({ ok: true })
   })
 
   it('marks a completed backfill and begins the count of fallback reads anew', async () => {

@@ -2,7 +2,7 @@ import type { Reason } from '../../../src/api/reasons.ts'
 import type { SpecInput } from '../../../src/api/schema.ts'
 import type { Status, WorkAccount } from '../../../src/api/status.ts'
 import { isoTime } from '../../../src/decision/time.ts'
-import type { Decision } from '../../../src/decision/types.ts'
+import type { Decision, RefusedAction } from '../../../src/decision/types.ts'
 import {
   BACKFILL_OK,
   clean,
@@ -16,6 +16,7 @@ import {
   PREFLIGHT_OK,
   PROOF,
   proven,
+  recordOf,
   repairResult,
   run,
   SECOND,
@@ -68,6 +69,13 @@ const reverted = (over: Partial<Status> = {}) =>
     }),
   )
 
+/** Each of these actions is due, and the pass before was refused one. */
+const refusedWith = (action: RefusedAction['action'], reason: Reason, message: string): Decision => {
+  const verify = dual({ evidence: proven() })
+  const behind = { fence: 3, record: recordOf(verify, { revision: -1 }) }
+  return run(verify, worldOf(verify, { refused: { action, reason, message } }, behind))
+}
+
 /** One situation for each reason that the decision can give. */
 export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>> = {
   Aborted: () =>
@@ -76,10 +84,7 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
       worldOf(canary(), {}, { members: [member('a', { epoch: 4, hash: '' })] }),
       to('Legacy'),
     ),
-  ActionRefused: () => {
-    const verify = dual({ evidence: proven() })
-    return run(verify, worldOf(verify, { refused: { action: 'CreateJob', message: 'exceeded quota' } }))
-  },
+  ActionRefused: () => refusedWith('CreateJob', 'ActionRefused', 'exceeded quota'),
   Adopted: () => run(undefined, worldOf(canary())),
   BackfillComplete: () => {
     const reads = statusAt('ReadRouting', { percent: 50, over: { evidence: proven(), work: { backfill: account() } } })
@@ -104,6 +109,7 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
   ConfigMapUnknown: () => run(canary(), worldOf(canary(), { configMap: unknown })),
   Converged: () => run(canary(), worldOf(canary())),
   EvidenceVoid: () => run(dual(), worldOf(dual(), {}, { lineage: 'other' })),
+  FenceNotConfirmed: () => refusedWith('RaiseFence', 'FenceNotConfirmed', '0 of 1 replicas have it'),
   FirstPublished: () => run(undefined, observe()),
   ForeignWriters: () =>
     run(
@@ -180,6 +186,7 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
     return run(running, worldOf(running, { work }), { annotations: { 'keyshift.dev/purge': '1' } })
   },
   RaisingFence: () => run(legacy({ preflight }), worldOf(legacy({ preflight }))),
+  RecordRefused: () => refusedWith('WriteRecord', 'RecordRefused', 'the record stands at epoch 7 already'),
   RedisAuthFailed: () => redisAway('RedisAuthFailed'),
   RedisBusy: () => redisAway('RedisBusy'),
   RedisCannotSave: () => redisAway('RedisCannotSave'),

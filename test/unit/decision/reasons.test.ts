@@ -43,6 +43,11 @@ describe('every reason', () => {
     for (const { meaning, action } of Object.values(REASONS)) expect([meaning, action]).not.toContain('')
   })
 
+  test.each(Object.entries(REASONS))('%s: what to do is more than to read the message', (_, { action }) => {
+    const beyond = action.replace(/^See the message[^:;.]*[:;.]/, '').trim()
+    expect(beyond).toMatch(/^(Nothing|Wait)\b|(\w+\W+){2}\w+/)
+  })
+
   test.each(Object.keys(CASES) as (keyof typeof CASES)[])(
     'the one line of status says what it waits for and what to do, with %s',
     (reason) => {

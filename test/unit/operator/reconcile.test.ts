@@ -143,15 +143,15 @@ describe('a pass', () => {
 
   it('is told what the one before was refused until it has gone through, and tries again less and less often', async () => {
     const told: unknown[] = []
-    bench.result = { ok: false, reason: 'KubernetesRefused', message: 'exceeded quota' }
+    bench.result = { ok: false, reason: 'ActionRefused', message: 'exceeded quota' }
     bench.decision = (_live, _given, { refused }) => {
-      told.push(refused && { action: refused.action, message: refused.message })
+      told.push(refused && { action: refused.action, reason: refused.reason, message: refused.message })
       return decision({ actions: [ACTION], requeueAfterMs: 60_000 })
     }
     const again: unknown[] = []
     for (let pass = 0; pass < 6; pass++) again.push((await bench.pass())?.requeueAfterMs)
     expect(again).toEqual([2000, 4000, 8000, 16_000, 30_000, 30_000])
-    const refused = { action: 'MarkBackfilled', message: 'KubernetesRefused: exceeded quota' }
+    const refused = { action: 'MarkBackfilled', reason: 'ActionRefused', message: 'exceeded quota' }
     expect(told).toEqual([undefined, refused, refused, refused, refused, refused])
     bench.result = { ok: true }
     expect(await bench.pass()).toEqual({ requeueAfterMs: 1 })
