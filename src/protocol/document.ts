@@ -146,7 +146,9 @@ export function parseDocument(text: string): RoutingDocument {
     targets: r['targets'],
     final: r['final'],
   }
-  refuseInexact(raw)
+  readable(() => refuseInexact(raw))
+  if (readable(() => namesIn(text)) !== readable(() => namesOf(raw)))
+    throw new DocumentError('routing document: a field stands twice')
   // The hash covers the text as it came: fields that this version does not know are part of it.
   if (readable(() => documentHash(r as unknown as RoutingDocument)) !== doc.hash)
     throw new DocumentError('routing document: hash does not fit (edited by hand?)')
@@ -163,7 +165,10 @@ function refuseInexact(value: unknown): void {
   if (typeof value === 'string' && !value.isWellFormed())
     throw new DocumentError('routing document: a text has a lone surrogate')
   if (typeof value === 'object' && value !== null)
-    readable(() => Object.entries(value).forEach(([name, inner]) => [name, inner].forEach(refuseInexact)))
+    for (const [name, inner] of Object.entries(value)) {
+      refuseInexact(name)
+      refuseInexact(inner)
+    }
 }
 
 // Templates that cannot be used, or nesting without end: no reader may fall over what it can only refuse.
@@ -171,8 +176,22 @@ function readable<T>(read: () => T): T {
   try {
     return read()
   } catch (error) {
+    if (error instanceof DocumentError) throw error
     throw new DocumentError(`routing document: ${error instanceof Error ? error.message : String(error)}`)
   }
+}
+
+// A parser keeps one of two fields of a name, and that of another reader may keep the other: names are counted before and after.
+function namesIn(text: string): number {
+  let names = 0
+  for (const [, colon] of text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?/g)) if (colon !== undefined) names += 1
+  return names
+}
+
+function namesOf(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  const names = Array.isArray(value) ? 0 : Object.keys(value).length
+  return Object.values(value).reduce<number>((sum, inner) => sum + namesOf(inner), names)
 }
 
 /** JSON with sorted keys and no spaces: one value, one text. */

@@ -19,13 +19,23 @@ export class ClientProcess {
   #stderr = ''
   readonly ended: Promise<number | null>
 
-  constructor(options: { readonly redis: string; readonly dir?: string; readonly noWatch?: boolean }) {
+  constructor(options: {
+    readonly redis: string
+    readonly dir?: string
+    readonly noWatch?: boolean
+    readonly clockShiftMs?: number
+  }) {
     const folder = import.meta.dirname
     const preload = options.noWatch === true ? ['--import', join(folder, 'no-watch.ts')] : []
+    const { clockShiftMs } = options
+    if (clockShiftMs !== undefined) preload.push('--import', join(folder, 'shifted-clock.ts'))
     this.#child = spawn(
       process.execPath,
       ['--no-warnings', ...preload, join(folder, 'client-process.ts'), options.redis, options.dir ?? ''],
-      { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, NODE_OPTIONS: '' } },
+      {
+        stdio: ['pipe', 'pipe', 'pipe'],
+        env: { ...process.env, NODE_OPTIONS: '', CLOCK_SHIFT_MS: String(clockShiftMs ?? 0) },
+      },
     )
     this.#child.stderr?.on('data', (chunk) => (this.#stderr += String(chunk)))
     createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on('line', (line) =>
