@@ -124,18 +124,29 @@ export class Ladder {
     this.#world.break({ kind: 'stop-client', slot: client, ms: LIMIT_MS, lapse: true })
     await until('the end of its leases', async () => (await this.#epochs(uid)).length === 0, this.#limits)
     for (const rung of rungs) await this.step(rung, client)
+    const proven = this.#fills
+    if (proven) await this.prove(false)
     this.#tell(calls)
     const woken = this.#world.heal()
     await this.#everyone([client])
     await woken
     await this.#rest()
+    // Nobody of the old routing has made a job without a target since then.
+    if (proven) await this.#verify(false)
   }
 
   /** Backfill where the phase has it, then verify: neither may find anything but jobs without a target. */
   async prove(kills: boolean): Promise<void> {
-    const fills = this.#document().phase !== 'DualWrite'
-    if (fills) await this.#work('backfill', kills)
-    const found = await this.#work('verify', kills && !fills)
+    if (this.#fills) await this.#work('backfill', kills)
+    await this.#verify(kills && !this.#fills)
+  }
+
+  get #fills(): boolean {
+    return this.#rung > RUNGS.findLastIndex(({ phase }) => phase === 'DualWrite')
+  }
+
+  async #verify(kills: boolean): Promise<void> {
+    const found = await this.#work('verify', kills)
     const { missing, different, orphan, malformed, foreign } = found as Record<string, number>
     if ([missing, different, orphan, malformed, foreign].some((count) => count !== 0))
       throw new Error(`verify found ${JSON.stringify(found)}`)
