@@ -117,6 +117,15 @@ export const REASONS = {
     meaning: 'The worker Jobs cannot be listed. No step forward is taken meanwhile; a step back is.',
     action: 'See the message; check the API server and the Role of the operator.',
   },
+  KubernetesRightsMissing: {
+    meaning: 'The operator lacks a right at the API server, and can do nothing without.',
+    action: 'Grant it, as the role of the chart does (helm upgrade): the message names verb, resource and namespace.',
+  },
+  KubernetesUnavailable: {
+    meaning:
+      'The API server does not answer what the operator must know, or with an error. Nothing is changed meanwhile.',
+    action: 'Wait; if it lasts, see the API server, its webhooks and the network.',
+  },
   MembersBehind: {
     meaning: 'Clients do not run the routing in force yet.',
     action: 'Wait; if it lasts, see the logs of the pods named.',
@@ -132,6 +141,10 @@ export const REASONS = {
   },
   NotPaused: { meaning: 'spec.paused is false.', action: 'Nothing.' },
   NotStarted: { meaning: 'The walk has not come that far.', action: 'Nothing.' },
+  OperatorFault: {
+    meaning: 'The operator failed by a fault of its own.',
+    action: 'See its log for this resource and report it; it is tried again by itself.',
+  },
   Paused: {
     meaning: 'spec.paused is true: no step is taken, Jobs are suspended.',
     action: 'Set spec.paused to false to go on.',

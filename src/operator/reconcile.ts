@@ -1,8 +1,8 @@
-import type { Reason } from '../api/reasons.ts'
 import { durationMs, keysOf, type JobKeyMigration } from '../api/resource.ts'
 import { SpecSchema, type CheckSpec, type Spec } from '../api/schema.ts'
 import type { Status } from '../api/status.ts'
 import type { Action, Decide, Decision, EventNote, Observations, RefusedAction } from '../decision/types.ts'
+import { verdict, type Verdict } from '../decision/verdict.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { isConflict, isNotFound } from '../kube/errors.ts'
 import type { EventRecorder } from '../kube/events.ts'
@@ -18,7 +18,7 @@ import { outdatedMessage, type CrdReader } from './crd.ts'
 import type { ActionContext, ActionResult, Refusal } from './execute/execute.ts'
 import type { OperatorMetrics } from './metrics.ts'
 import { FIELD_MANAGER, MIGRATIONS } from './resources.ts'
-import { stalledStatus } from './stalled.ts'
+import { brokenVerdict, heldStatus } from './stalled.ts'
 
 export interface ReconcilerDeps {
   readonly client: KubeClient
@@ -53,6 +53,9 @@ export class Reconciler {
   /** What was refused in the last pass, and how often in a row. */
   readonly #refused = new Map<string, RefusedAction & { readonly times: number }>()
 
+  /** When (monotonic ms) the passes over a resource began to throw, all of them since. */
+  readonly #brokenSince = new Map<string, number>()
+
   constructor(deps: ReconcilerDeps) {
     this.#deps = deps
   }
@@ -64,13 +67,35 @@ export class Reconciler {
       this.#deps.forget(key)
       this.#stripped.delete(key)
       this.#refused.delete(key)
+      this.#brokenSince.delete(key)
       this.#deps.metrics.show(key, undefined)
       return undefined
     }
     if ((this.#stripped.get(key) ?? 0) > this.#deps.clock.monotonic()) return { requeueAfterMs: CRD_REQUEUE_MS }
-    const obstacle = await this.#obstacle(read, signal)
-    if (obstacle !== undefined) return this.#stall(read, obstacle, signal)
-    return this.#pass(key, parsed(read), signal)
+    try {
+      const obstacle = await this.#obstacle(read, signal)
+      const result = await (obstacle === undefined
+        ? this.#pass(key, parsed(read), signal)
+        : this.#stall(read, obstacle, signal))
+      this.#brokenSince.delete(key)
+      return result
+    } catch (error) {
+      if (!signal.aborted) await this.#showBroken(key, read, error, signal)
+      throw error
+    }
+  }
+
+  /** Status says why nothing goes on; where it cannot be written, an Event does. */
+  async #showBroken(key: string, resource: JobKeyMigration, error: unknown, signal: AbortSignal): Promise<void> {
+    const now = this.#deps.clock.monotonic()
+    const since = this.#brokenSince.get(key) ?? now
+    this.#brokenSince.set(key, since)
+    const held = brokenVerdict(error, now - since)
+    if (held === undefined) return
+    await this.#stall(resource, held, signal).catch((unwritten: unknown) => {
+      this.#deps.log.warn('status not written', { resource: key, error: unwritten })
+      if (since === now) this.#note(resource, { type: 'Warning', reason: held.reason, message: held.message })
+    })
   }
 
   async #read(key: string, signal: AbortSignal): Promise<JobKeyMigration | undefined> {
@@ -83,23 +108,23 @@ export class Reconciler {
   }
 
   /** Why nothing may be done with the resource as it is. */
-  async #obstacle(resource: JobKeyMigration, signal: AbortSignal): Promise<Obstacle | undefined> {
+  async #obstacle(resource: JobKeyMigration, signal: AbortSignal): Promise<Verdict | undefined> {
     const { ms } = this.#deps.skew
-    if (Math.abs(ms) > MAX_SKEW_MS) return { reason: 'ClockSkew', message: skewText(ms, 'the API server') }
+    if (Math.abs(ms) > MAX_SKEW_MS) return verdict('stalled', 'ClockSkew', skewText(ms, 'the API server'))
     const outdated = await this.#crdObstacle(signal, false)
     if (outdated !== undefined) return outdated
     const spec = SpecSchema.safeParse(resource.spec)
     if (!spec.success) {
       const issues = spec.error.issues.map(({ path, message }) => `spec.${path.map(String).join('.')}: ${message}`)
-      return { reason: 'InvalidSpec', message: issues.slice(0, 5).join('; ') }
+      return verdict('stalled', 'InvalidSpec', issues.slice(0, 5).join('; '))
     }
     const fault = specFault(spec.data, resource.metadata.namespace)
-    return fault === undefined ? undefined : { reason: 'InvalidSpec', message: fault }
+    return fault === undefined ? undefined : verdict('stalled', 'InvalidSpec', fault)
   }
 
-  async #crdObstacle(signal: AbortSignal, fresh: boolean): Promise<Obstacle | undefined> {
+  async #crdObstacle(signal: AbortSignal, fresh: boolean): Promise<Verdict | undefined> {
     const crd = await this.#deps.crd.read(signal, fresh)
-    return crd.state === 'outdated' ? { reason: 'CRDOutdated', message: outdatedMessage(crd.missing) } : undefined
+    return crd.state === 'outdated' ? outdatedVerdict(crd.missing) : undefined
   }
 
   async #pass(key: string, resource: JobKeyMigration, signal: AbortSignal): Promise<ReconcileResult> {
@@ -191,8 +216,7 @@ export class Reconciler {
         const name = field as keyof Status
         return !sameJson(stored.status?.[name], wanted[name])
       })
-      const message = outdatedMessage(lost.map((field) => `status.${field}`))
-      await this.#stall(stored, { reason: 'CRDOutdated', message }, signal)
+      await this.#stall(stored, outdatedVerdict(lost.map((field) => `status.${field}`)), signal)
       return 'stripped'
     } catch (error) {
       if (isConflict(error)) return 'conflict'
@@ -200,15 +224,12 @@ export class Reconciler {
     }
   }
 
-  async #stall(
-    resource: JobKeyMigration,
-    { reason, message }: Obstacle,
-    signal: AbortSignal,
-  ): Promise<ReconcileResult> {
+  async #stall(resource: JobKeyMigration, held: Verdict, signal: AbortSignal): Promise<ReconcileResult> {
+    const { reason, message } = held
     const later = { requeueAfterMs: CRD_REQUEUE_MS }
     const { client, clock, metrics, log } = this.#deps
     const { namespace, name, resourceVersion } = resource.metadata
-    const status = stalledStatus(resource, reason, message, clock.now())
+    const status = heldStatus(resource, held, clock.now())
     metrics.show(`${namespace}/${name}`, { status })
     const patch = mergePatchBetween(resource.status ?? {}, status)
     if (patch === undefined || !this.#deps.leads()) return later
@@ -233,9 +254,8 @@ export class Reconciler {
   }
 }
 
-interface Obstacle {
-  readonly reason: Reason
-  readonly message: string
+function outdatedVerdict(missing: readonly string[]): Verdict {
+  return verdict('stalled', 'CRDOutdated', outdatedMessage(missing))
 }
 
 type Refused = Omit<RefusedAction, 'reason'> & { readonly reason: Refusal }

@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import { type ControlPlane, startControlPlane } from '../../../hack/local/control-plane.ts'
 import { REASONS, type Reason } from '../../../src/api/reasons.ts'
 import { installCrd } from '../kube/control-plane.ts'
-import { CASES } from '../../unit/decision/reason-cases.ts'
+import { STATUSES } from '../../unit/decision/reason-cases.ts'
 import { specOf } from '../../unit/decision/builders.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'keyshift-describe-'))
-const names = Object.keys(CASES) as (keyof typeof CASES)[]
+const names = Object.keys(STATUSES) as Reason[]
 const page = readFileSync(join(import.meta.dirname, '../../../docs/reasons.md'), 'utf8')
 let plane: ControlPlane
 let described: ReadonlyMap<string, readonly string[]>
 
-/** One resource for each reason, with the status that the decision gives it, as kubectl prints them. */
+/** One resource for each reason, with the status that the decision, or the operator, gives it, as kubectl prints them. */
 beforeAll(async () => {
   plane = await startControlPlane({ dir })
   await installCrd(plane)
@@ -22,7 +22,7 @@ beforeAll(async () => {
     kind: 'JobKeyMigration',
     metadata: { name: reason.toLowerCase(), namespace: 'default' },
     spec: specOf(),
-    status: CASES[reason]().status,
+    status: STATUSES[reason](),
   }))
   const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items })
   await plane.kubectl(['create', '-f', '-'], { input })
@@ -41,7 +41,7 @@ afterAll(async () => {
 test.each(names)('kubectl describe of a resource with %s: status begins with what it waits for', (reason) => {
   const lines = described.get(reason.toLowerCase()) ?? []
   const first = lines[lines.indexOf('Status:') + 1] ?? ''
-  const { conditions = [] } = CASES[reason]().status
+  const { conditions = [] } = STATUSES[reason]()
   const ready = conditions.find(({ type }) => type === 'Ready')
   const { action, meaning } = REASONS[ready?.reason as Reason]
   expect(first).toMatch(new RegExp(`^  Awaits: +${ready?.reason}: `))

@@ -264,6 +264,25 @@ describe('what the operator may not do', () => {
     expect(blind.operator.healthy()).toBeUndefined()
   })
 
+  it('reading what it cannot do without: status says which right is missing, and goes on once it is granted', async () => {
+    const app = await App.create(world, 'unnamed')
+    const connection = await connectAsOperator(world.cluster, app.namespace)
+    stops.push(async () => connection.close())
+    const role = { name: 'keyshift-cluster' }
+    const { rules } = await app.client.get<KubeObject & { rules: { resources: string[] }[] }>(CLUSTER_ROLES, role)
+    const left = rules.filter(({ resources }) => !resources.includes('namespaces'))
+    expect(left.length).toBeLessThan(rules.length)
+    await app.client.mergePatch(CLUSTER_ROLES, role, { rules: left })
+    run(world, app.namespace, {}, connection)
+    await app.apply(app.spec())
+    await says(app, 'Stalled', /^True KubernetesRightsMissing: .*cannot get resource "namespaces".*"kube-system"/)
+    expect(await awaits(app)).toMatch(/^KubernetesRightsMissing: .*kube-system.*helm upgrade/)
+    await until(async () => (await app.events()).includes('Warning KubernetesRightsMissing'))
+    await app.client.mergePatch(CLUSTER_ROLES, role, { rules })
+    await until(async () => (await app.document())?.epoch === 1)
+    await says(app, 'Stalled', /^False/)
+  })
+
   const forbid = async (name: string, resource: string, group: string): Promise<() => Promise<void>> => {
     const rule = { apiGroups: [group], apiVersions: ['*'], operations: ['CREATE', 'UPDATE'], resources: [resource] }
     const namespaceSelector = { matchLabels: { 'kubernetes.io/metadata.name': name } }

@@ -228,7 +228,7 @@ export function run(
   return decision
 }
 
-export function condition(decision: Decision, type: string): StatusCondition {
+export function condition(decision: Pick<Decision, 'status'>, type: string): StatusCondition {
   const found = decision.status.conditions?.find((one) => one.type === type)
   if (found === undefined) throw new Error(`no condition ${type}`)
   return found

@@ -2,6 +2,11 @@ import type { Reason } from '../../../src/api/reasons.ts'
 import type { SpecInput } from '../../../src/api/schema.ts'
 import type { Status, WorkAccount } from '../../../src/api/status.ts'
 import { isoTime } from '../../../src/decision/time.ts'
+import { verdict, type Verdict } from '../../../src/decision/verdict.ts'
+import { KubeError } from '../../../src/kube/errors.ts'
+import { outdatedMessage } from '../../../src/operator/crd.ts'
+import { skewText } from '../../../src/runtime/skew.ts'
+import { brokenVerdict, heldStatus } from '../../../src/operator/stalled.ts'
 import type { Decision, RefusedAction } from '../../../src/decision/types.ts'
 import {
   BACKFILL_OK,
@@ -18,6 +23,7 @@ import {
   proven,
   recordOf,
   repairResult,
+  resourceOf,
   run,
   SECOND,
   specOf,
@@ -31,7 +37,8 @@ import {
 } from './builders.ts'
 
 /** Reasons that the operator gives without asking the decision. */
-export type Operators = 'CRDOutdated' | 'ClockSkew'
+export type Operators =
+  'CRDOutdated' | 'ClockSkew' | 'KubernetesRightsMissing' | 'KubernetesUnavailable' | 'OperatorFault'
 
 const account = (over: Partial<WorkAccount> = {}): WorkAccount => ({
   attempt: 1,
@@ -257,4 +264,29 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
       worldOf(dual(done), {}, { writers: { ...unknown, message: 'a proxy hides them' } }),
       to('ReadRouting'),
     ),
+}
+
+const heldBy = (held: Verdict | undefined): Status => {
+  if (held === undefined) throw new Error('nothing is said')
+  return heldStatus(resourceOf(specOf(), run(canary(), worldOf(canary())).status), held, T0)
+}
+const kube = (status: number) =>
+  new KubeError({ status, reason: 'x', message: `GET /api/v1/x: ${status}: no, not that` })
+
+/** The status where the operator cannot even ask the decision. */
+export const OPERATORS: Readonly<Record<Operators, () => Status>> = {
+  CRDOutdated: () => heldBy(verdict('stalled', 'CRDOutdated', outdatedMessage(['status.epoch']))),
+  ClockSkew: () => heldBy(verdict('stalled', 'ClockSkew', skewText(3_600_000, 'the API server'))),
+  KubernetesRightsMissing: () => heldBy(brokenVerdict(kube(403), 0)),
+  KubernetesUnavailable: () => heldBy(brokenVerdict(kube(503), 60_000)),
+  OperatorFault: () => heldBy(brokenVerdict(new TypeError('x'), 0)),
+}
+
+/** The status of a resource in the situation of each reason. */
+export const STATUSES: Readonly<Record<Reason, () => Status>> = {
+  ...(Object.fromEntries(Object.entries(CASES).map(([reason, of]) => [reason, () => of().status])) as Record<
+    keyof typeof CASES,
+    () => Status
+  >),
+  ...OPERATORS,
 }

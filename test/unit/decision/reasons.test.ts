@@ -17,7 +17,19 @@ import {
   worldOf,
   type Seen,
 } from './builders.ts'
-import { CASES, canary, done, dual, legacy, preflight, redisAway, to, unknown, type Operators } from './reason-cases.ts'
+import {
+  CASES,
+  canary,
+  done,
+  dual,
+  legacy,
+  preflight,
+  OPERATORS,
+  redisAway,
+  STATUSES,
+  to,
+  unknown,
+} from './reason-cases.ts'
 
 function reasonsOf(decision: Decision): string[] {
   return [...(decision.status.conditions ?? []), ...decision.events].map(({ reason }) => reason)
@@ -37,9 +49,7 @@ describe('every reason', () => {
   test('is in the list, and says what it means and what to do', () => {
     const given = Object.values(CASES).flatMap((decision) => reasonsOf(decision()))
     expect(Object.keys(REASONS)).toEqual(expect.arrayContaining(given))
-    expect(Object.keys(REASONS).sort()).toEqual(
-      [...Object.keys(CASES), ...(['CRDOutdated', 'ClockSkew'] satisfies Operators[])].sort(),
-    )
+    expect(Object.keys(REASONS).sort()).toEqual(Object.keys(STATUSES).sort())
     for (const { meaning, action } of Object.values(REASONS)) expect([meaning, action]).not.toContain('')
   })
 
@@ -48,13 +58,20 @@ describe('every reason', () => {
     expect(beyond).toMatch(/^(Nothing|Wait)\b|(\w+\W+){2}\w+/)
   })
 
-  test.each(Object.keys(CASES) as (keyof typeof CASES)[])(
+  test.each(Object.keys(OPERATORS) as (keyof typeof OPERATORS)[])('%s is given by the operator itself', (reason) => {
+    const { conditions = [], epoch } = OPERATORS[reason]()
+    const given = conditions.filter((one) => one.reason === reason).map(({ type, status }) => `${type} ${status}`)
+    expect(given).toEqual(expect.arrayContaining(['Ready False']))
+    expect(epoch).toBe(5)
+  })
+
+  test.each(Object.keys(STATUSES) as Reason[])(
     'the one line of status says what it waits for and what to do, with %s',
     (reason) => {
-      const decision = CASES[reason]()
-      const ready = condition(decision, 'Ready')
+      const status = STATUSES[reason]()
+      const ready = condition({ status }, 'Ready')
       const { action } = REASONS[ready.reason as Reason]
-      const awaits = decision.status.awaits ?? ''
+      const awaits = status.awaits ?? ''
       expect(awaits).toMatch(/^[^\n]{20,1536}$/)
       expect(awaits.startsWith(`${ready.reason}: ${ready.message}`)).toBe(true)
       expect(awaits.endsWith(` ${action}`)).toBe(true)

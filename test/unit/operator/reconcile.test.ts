@@ -40,6 +40,7 @@ class Bench {
   installed: CrdState | undefined
   result: ActionResult = { ok: true }
   patchFailure: Error | undefined
+  gatherFailure: Error | undefined
   /** What the API server makes of a status. */
   store: (status: Status) => Status = (status) => status
   leads = true
@@ -61,6 +62,7 @@ class Bench {
       decide: (given, observations) =>
         typeof this.decision === 'function' ? this.decision(observations.live, given, observations) : this.decision,
       gather: async (_, live) => {
+        if (this.gatherFailure !== undefined) throw this.gatherFailure
         this.did.push(live ? 'gather live' : 'gather')
         return { ...OBSERVED, live }
       },
@@ -78,8 +80,8 @@ class Bench {
     this.#reconciler = new Reconciler(deps)
   }
 
-  pass() {
-    return this.#reconciler.reconcile('app/jobs', new AbortController().signal)
+  pass(signal = new AbortController().signal) {
+    return this.#reconciler.reconcile('app/jobs', signal)
   }
 
   reason(type: string): string | undefined {
@@ -101,6 +103,67 @@ class Bench {
 
 let bench: Bench
 beforeEach(() => (bench = new Bench()))
+
+describe('a pass that throws', () => {
+  const refused = (status: number, message = 'cannot get resource "namespaces"') =>
+    new KubeError({ status, reason: 'x', message })
+  const fails = async (error: Error): Promise<void> => {
+    bench.gatherFailure = error
+    await expect(bench.pass()).rejects.toBe(error)
+  }
+
+  it.each([
+    ['a right that is missing', refused(403), 'KubernetesRightsMissing: cannot get resource "namespaces". Grant it'],
+    ['its own credential refused', refused(401), 'KubernetesRightsMissing: '],
+    [
+      'a fault of the program, without what it says',
+      new TypeError('secret'),
+      'OperatorFault: the operator failed with TypeError',
+    ],
+  ])('is told in status and by one Event, and everything known is kept: %s', async (_, error, said) => {
+    bench.stored = resource({ status: { epoch: 3, awaits: 'Soaking: x' } })
+    await fails(error)
+    await fails(error)
+    expect(bench.stored?.status).toMatchObject({ epoch: 3, awaits: expect.stringContaining(said) as string })
+    expect(bench.stored?.status?.awaits).not.toContain('secret')
+    const reason = said.split(':')[0] ?? ''
+    expect([bench.reason('Ready'), bench.reason('Stalled')]).toEqual([reason, reason])
+    expect(bench.did.filter((did) => did.startsWith('event'))).toEqual([`event Warning ${reason}`])
+  })
+
+  it('for a moment is no news; for longer it is waited for, until it passes', async () => {
+    await fails(refused(503, 'no etcd'))
+    await bench.clock.advance(4000)
+    await fails(refused(503, 'no etcd'))
+    expect(bench.did).toEqual([])
+    await bench.clock.advance(1000)
+    await fails(refused(503, 'no etcd'))
+    expect(bench.stored?.status?.awaits).toMatch(/^KubernetesUnavailable: no etcd\. Wait/)
+    bench.gatherFailure = undefined
+    bench.decision = decision({ status: { epoch: 1 } })
+    await bench.pass()
+    expect(bench.stored?.status).toEqual({ epoch: 1 })
+    await fails(refused(503, 'no etcd'))
+    expect(bench.stored?.status).toEqual({ epoch: 1 })
+  })
+
+  it('is told by one Event where status cannot be written', async () => {
+    bench.patchFailure = refused(403, 'cannot patch')
+    await fails(refused(403))
+    await bench.clock.advance(1000)
+    await fails(refused(403))
+    expect(bench.did.filter((did) => did.startsWith('event'))).toEqual(['event Warning KubernetesRightsMissing'])
+  })
+
+  it('because the process ends says nothing', async () => {
+    bench.gatherFailure = refused(0)
+    await expect(bench.pass(AbortSignal.abort())).rejects.toBe(bench.gatherFailure)
+    await bench.clock.advance(60_000)
+    bench.gatherFailure = refused(403)
+    await expect(bench.pass(AbortSignal.abort())).rejects.toBe(bench.gatherFailure)
+    expect(bench.did).toEqual([])
+  })
+})
 
 describe('a pass', () => {
   it('gathers, writes the status, tells, and acts on what the API server returned', async () => {
