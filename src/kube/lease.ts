@@ -112,7 +112,10 @@ export class LeaderElector {
         this.#status = 'leading'
         return
       }
-      await this.#options.clock.sleep(this.#retryPeriodMs * spread(), signal)
+      const pauseMs = this.#retryPeriodMs * spread()
+      const freeInMs = this.#freeInMs()
+      // A lease that runs out meanwhile is tried for at once: the time without a leader is not longer for the pause.
+      await this.#options.clock.sleep(freeInMs > 0 ? Math.min(pauseMs, freeInMs) : pauseMs, signal)
     }
   }
 
@@ -189,10 +192,15 @@ export class LeaderElector {
   }
 
   #isFree(): boolean {
+    return this.#freeInMs() <= 0
+  }
+
+  /** Until the holder as last seen counts as gone, ms; 0 or less: it does. */
+  #freeInMs(): number {
     const spec = this.#observed?.spec
-    if (this.holder === '' || this.holder === this.#options.identity) return true
+    if (this.holder === '' || this.holder === this.#options.identity) return 0
     const promisedMs = (spec?.leaseDurationSeconds ?? this.#durationMs / 1000) * 1000
-    return this.#options.clock.monotonic() - this.#observedAt >= promisedMs
+    return this.#observedAt + promisedMs - this.#options.clock.monotonic()
   }
 
   #claim(current: Lease | undefined): NonNullable<Lease['spec']> {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { LeaderElector, leaderIdentity, microTime } from '../../../src/kube/lease.ts'
 import type { ElectorOptions } from '../../../src/kube/lease.ts'
@@ -69,6 +70,56 @@ describe('LeaderElector', () => {
     expect(b.elector.status).toBe('competing')
     expect(b.elector.holder).toBe('a')
     expect(b.elector.isAlive).toBe(true)
+  })
+
+  it('O3: of a leader that is gone without a word the next one leads in less than 20 s, whatever the phase of the tries', async () => {
+    const gone = fc.record({
+      startsAfter: fc.integer({ max: 6000, min: 0 }),
+      lastsFor: fc.integer({ max: 6000, min: 0 }),
+      spread: fc.array(fc.double({ min: 0, max: 0.999, noNaN: true }), { minLength: 1, maxLength: 20 }),
+      answersIn: fc.integer({ max: 500, min: 0 }),
+    })
+    let worst = 0
+    await fc.assert(
+      fc.asyncProperty(gone, async ({ startsAfter, lastsFor, spread, answersIn }) => {
+        const server = new FakeLeaseServer()
+        const clock = new FakeClock()
+        // As main.ts makes it: no time of the election is set.
+        const a = startElector(server, 'a', clock)
+        await clock.advance(startsAfter)
+        let tries = 0
+        let leadsAt: number | undefined
+        const quick = server.client()
+        const slow = <A extends unknown[], R>(call: (...args: A) => Promise<R>) => {
+          return async (...args: A) => {
+            await clock.sleep(answersIn)
+            return call(...args)
+          }
+        }
+        startElector(server, 'b', clock, {
+          client: { get: slow(quick.get), create: slow(quick.create), mergePatch: slow(quick.mergePatch) },
+          random: () => spread[tries++ % spread.length] ?? 0,
+          onStartedLeading: () => (leadsAt = clock.monotonic()),
+        })
+        await clock.advance(lastsFor)
+        a.client.link = 'down'
+        const renewedAt = Date.parse(server.lease?.spec?.renewTime ?? '') - clock.now() + clock.monotonic()
+        await clock.advance(30_000)
+        worst = Math.max(worst, (leadsAt ?? Infinity) - renewedAt)
+        expect((leadsAt ?? Infinity) - renewedAt).toBeLessThan(20_000)
+        // The one that is gone may still believe that it leads: not before its lease has run out.
+        expect((leadsAt ?? 0) - renewedAt).toBeGreaterThanOrEqual(15_000)
+      }),
+      { numRuns: 100, examples: [[{ startsAfter: 0, lastsFor: 1, spread: [0.999], answersIn: 500 }]] },
+    )
+    // It has met a late look at the last renewal.
+    expect(worst).toBeGreaterThan(17_000)
+  })
+
+  it('O3: the operator as shipped sets no other times', () => {
+    const shipped = ['src/operator/main.ts', 'src/operator/settings.ts', 'charts/keyshift/templates/deployment.yaml']
+    for (const file of shipped)
+      expect(readFileSync(file, 'utf8')).not.toMatch(/election|leaseDuration|renewDeadline|retryPeriod/i)
   })
 
   it('gives the lease back when told to stop, and the next one leads within its retry period', async () => {
