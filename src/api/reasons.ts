@@ -92,6 +92,12 @@ export const REASONS = {
     meaning: 'Redis connections that may write jobs belong to no client of Keyshift.',
     action: 'Stop them, give them the client, or, if they write no jobs, name them in redis.observers.',
   },
+  HeldByOther: {
+    meaning:
+      'Another JobKeyMigration has the same ConfigMap, or the same keys in the same Redis. The one that is at work there goes first, else the older one; the other writes nothing.',
+    action:
+      'Give this resource an app.configMapName or keys of its own, or delete one of the two; what a deleted one has left can be adopted by annotation.',
+  },
   IllegalIds: {
     meaning: 'Clients use ids that the target schema cannot hold.',
     action: 'Give these jobs other ids, or choose a target template with another delimiter.',

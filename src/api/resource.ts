@@ -32,6 +32,7 @@ export interface JobKeyMigration {
     readonly uid: string
     readonly generation: number
     readonly resourceVersion: string
+    readonly creationTimestamp?: string
     readonly annotations?: Readonly<Record<string, string>>
     readonly deletionTimestamp?: string
   }

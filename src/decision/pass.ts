@@ -10,6 +10,7 @@ import { note, type Draft } from './draft.ts'
 import { newWriters, noteRedis, noteWriters } from './facts.ts'
 import { stateText } from './ladder.ts'
 import { publish, publishFirst } from './publish.ts'
+import { heldByOther } from './rivals.ts'
 import { stateOf, type Scene } from './scene.ts'
 import { finish, takeStep } from './step.ts'
 import { findTruth } from './truth.ts'
@@ -21,9 +22,11 @@ import { frozenDrift, isOnWayBack } from './walk.ts'
 /** One pass over a resource whose Redis was read: truth, then facts, then the walk. */
 export function decidePass(scene: Scene): Decision {
   const before = scene.resource.status ?? {}
-  const truth = findTruth(scene, before)
   const hold = (held: Verdict): Decision =>
     conclude({ resource: scene.resource, now: scene.now, status: before, verdict: held, actions: [], events: [] })
+  const rivalled = heldByOther(scene)
+  if (rivalled !== undefined) return hold(rivalled)
+  const truth = findTruth(scene, before)
   switch (truth.kind) {
     case 'conflict':
       return hold(verdict('stalled', 'StateConflict', truth.message))

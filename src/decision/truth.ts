@@ -37,7 +37,7 @@ export function findTruth(scene: Scene, status: Status): Truth {
   if (contradiction !== undefined) {
     const others = Math.max(record?.epoch ?? 0, mounted?.epoch ?? 0, fence ?? 0)
     const adopts = scene.resource.metadata.annotations?.[ANNOTATIONS.adopt]
-    if (own !== undefined && own.epoch > others && adopts === String(own.epoch - 1))
+    if (own !== undefined && own.epoch > others && isAdopted(scene, own))
       return { kind: 'status', document: own, behind: true, takeOver: true }
     const highest = Math.max(own?.epoch ?? 0, others)
     // Of equal epochs the record's document counts: it is the one that workers obey.
@@ -68,12 +68,12 @@ function contradictionIn(
   mounted: RoutingDocument | undefined,
 ): string | undefined {
   const { record, fence } = scene.redis
-  const { cluster } = scene.observations
+  const { cluster, configMap } = scene.observations
   const epoch = Math.max(own?.epoch ?? 0, record?.epoch ?? 0)
   if (record !== undefined && record.cluster !== cluster)
     return `Redis holds the record of ${record.owner} in another cluster (${record.cluster}), at epoch ${record.epoch}`
   if (record !== undefined && record.owner !== scene.owner)
-    return `these keys in this Redis database are managed by ${record.owner} (epoch ${record.epoch}): one database and pair of templates takes one resource`
+    return `these keys in this Redis database are managed by ${record.owner} (epoch ${record.epoch}): one database and pair of templates takes one resource, make sure that it is deleted before this one takes over`
   if (record?.later === true)
     return `a later version of Keyshift has written the record in Redis (epoch ${record.epoch}): run that version, this one would forget what it does not know`
   if (
@@ -86,6 +86,10 @@ function contradictionIn(
     return `status and the record in Redis hold different documents of epoch ${own.epoch}`
   if (own !== undefined && hasMoved(scene, status) && record?.hash !== own.hash)
     return `redis.address or redis.sentinel has changed, and the Redis there does not hold the record of epoch ${own.epoch}`
+  const foreign = configMap.known && configMap.value.foreignManager !== undefined
+  // Somebody who puts an old document back is answered as such; an operator wrote this one.
+  if (mounted !== undefined && mounted.name !== scene.name && !foreign && !isAdopted(scene, own))
+    return `ConfigMap ${configMapName(scene.resource)} carries the routing of JobKeyMigration ${mounted.name}, epoch ${mounted.epoch}: make sure that it is deleted before this one takes over`
   if (fence !== undefined && fence > epoch) return `the fence in Redis stands at ${fence}, above epoch ${epoch}`
   if (mounted !== undefined && mounted.epoch > epoch)
     return `ConfigMap ${configMapName(scene.resource)} holds epoch ${mounted.epoch}, above epoch ${epoch}`
@@ -101,6 +105,11 @@ function unreadable(scene: Scene, status: Status): string | undefined {
   const text = configMap.known ? (configMap.value.document ?? '').trim() : ''
   if (text === '' || text === '{}') return undefined
   return `ConfigMap ${configMapName(scene.resource)} holds a ${ROUTING_FILE} that cannot be read, and neither status nor Redis know of ${namespace}/${name}: put it right, or take that key out to begin anew`
+}
+
+/** The document in status is the one that the annotation asked for. */
+function isAdopted({ resource }: Scene, own: RoutingDocument | undefined): boolean {
+  return own !== undefined && resource.metadata.annotations?.[ANNOTATIONS.adopt] === String(own.epoch - 1)
 }
 
 function hasMoved(scene: Scene, status: Status): boolean {

@@ -142,11 +142,24 @@ export interface ConfigMapObservation {
   readonly foreignManager?: string
 }
 
+/** Another resource that would write what this one writes. */
+export interface RivalObservation {
+  /** `namespace/name` */
+  readonly owner: string
+  readonly uid: string
+  /** ms since 1970 */
+  readonly createdAt: number
+  readonly sharesConfigMap: boolean
+  /** The same templates in the same database of the same Redis. */
+  readonly sharesKeys: boolean
+}
+
 export interface Observations {
   /** UID of the kube-system namespace. */
   readonly cluster: string
   readonly redis: Known<RedisObservation>
   readonly configMap: Known<ConfigMapObservation>
+  readonly rivals: readonly RivalObservation[]
   /** Pods of all workloads, from the watch cache; from a live LIST when `live`. */
   readonly pods: Known<readonly PodObservation[]>
   /** True when pods and members were listed live in this pass, as a forward step demands. */

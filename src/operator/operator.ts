@@ -3,6 +3,7 @@ import type { KubeClient } from '../kube/client.ts'
 import { createEventRecorder } from '../kube/events.ts'
 import { LeaderElector, type ElectorOptions } from '../kube/lease.ts'
 import { Reflector } from '../kube/reflector.ts'
+import type { ChangeHandler } from '../kube/store.ts'
 import type { KubeObject } from '../kube/types.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -14,6 +15,7 @@ import { execute } from './execute/execute.ts'
 import { Checks } from './gather/checks.ts'
 import { Gatherer } from './gather/gather.ts'
 import { Owners } from './gather/owners.ts'
+import { Rivals } from './gather/rivals.ts'
 import { Workloads } from './gather/workloads.ts'
 import { WritersWatch } from './gather/writers-watch.ts'
 import type { OperatorMetrics } from './metrics.ts'
@@ -132,8 +134,12 @@ export class Operator {
     await this.#waitForCrd(crd, signal)
     if (signal.aborted) return
     const queue = new WorkQueue({ clock })
+    const rivals: Rivals = new Rivals(() => reflectors.flatMap(({ reflector }) => reflector.store.list()))
     const reflectors = (namespaces.length === 0 ? [undefined] : namespaces).map((namespace) =>
-      this.#watch(namespace, queue),
+      this.#watch(namespace, (key, before, after) => {
+        queue.add(key)
+        for (const other of rivals.touched(before, after)) queue.add(other)
+      }),
     )
     const resourcesOf = (namespace: string): readonly string[] =>
       reflectors.flatMap(({ reflector }) => reflector.store.keys()).filter((key) => key.startsWith(`${namespace}/`))
@@ -177,6 +183,7 @@ export class Operator {
       checks,
       writers,
       owners: new Owners(client, clock),
+      rivals,
       workloads: new Workloads(client, clock),
     })
     const { component, instance } = { component: 'keyshift', instance: this.#options.instance }
@@ -228,7 +235,10 @@ export class Operator {
     }
   }
 
-  #watch(namespace: string | undefined, queue: WorkQueue): { reflector: Reflector<KubeObject>; stop: AbortController } {
+  #watch(
+    namespace: string | undefined,
+    onChange: ChangeHandler<KubeObject>,
+  ): { reflector: Reflector<KubeObject>; stop: AbortController } {
     const { client, clock } = this.#options
     const name = `jobkeymigrations ${namespace ?? 'of all namespaces'}`
     const stop = new AbortController()
@@ -237,7 +247,7 @@ export class Operator {
       clock,
       type: MIGRATIONS,
       namespace,
-      onChange: (key) => queue.add(key),
+      onChange,
       onError: (error, retryInMs) => this.#health.failed(name, error, retryInMs),
     })
     this.#health.add(name, reflector)

@@ -184,7 +184,7 @@ export function badInput(stand: () => Stand): void {
       await makeApp(stand(), other, ['small-app/deploy.yaml'])
       const second = migration('second', { redis: { address: `redis://redis.${NAMESPACE}.svc:6379/5` } })
       await apply(stand().target.kubectl, other, [second])
-      const seen = await awaitCondition(stand(), other, 'second', 'Stalled', 'True', /StateConflict: .*bad\/first/)
+      const seen = await awaitCondition(stand(), other, 'second', 'Stalled', 'True', /HeldByOther: .*bad\/first/)
       expect(seen.status?.epoch ?? 0).toBe(0)
       expect((await read(stand(), NAMESPACE, 'first')).status?.epoch).toBe(1)
       expect(await jobsIn(5)).toBe(before)

@@ -203,6 +203,7 @@ export class TortureOperator {
       jobs: { known: true, value: jobs },
       work,
       windows: [],
+      rivals: [],
       latest: [],
     }
   }

@@ -24,6 +24,7 @@ import { observeJobs } from './jobs.ts'
 import type { Owners } from './owners.ts'
 import { observePod } from './pods.ts'
 import { explainTrouble, observeRedis, observeWork } from './redis.ts'
+import type { Rivals } from './rivals.ts'
 import type { Workloads } from './workloads.ts'
 import type { WritersWatch } from './writers-watch.ts'
 
@@ -34,6 +35,7 @@ export interface GatherDeps {
   readonly health: WatchHealth
   readonly pool: RedisPool
   readonly owners: Owners
+  readonly rivals: Rivals
   readonly workloads: Workloads
   readonly checks: Checks
   readonly writers: WritersWatch
@@ -54,7 +56,7 @@ export class Gatherer {
 
   /** `live`: pods are listed anew and writers looked for anew, as a forward step demands. @throws KubeError */
   async gather(resource: JobKeyMigration, live: boolean, signal: AbortSignal): Promise<Observations> {
-    const { caches, checks, workloads } = this.#deps
+    const { caches, checks, rivals, workloads } = this.#deps
     const { namespace } = resource.metadata
     const key = `${namespace}/${resource.metadata.name}`
     caches.use(key, configMapName(resource))
@@ -71,6 +73,7 @@ export class Gatherer {
       cluster,
       redis: fromRedis.redis,
       configMap: this.#configMap(resource),
+      rivals: rivals.of(resource),
       pods,
       live: live && pods.known,
       missingWorkloads,

@@ -257,6 +257,7 @@ export class World {
           ...(this.isOver(job) ? { result: this.resultOf(job) } : {}),
         })),
       windows: this.windows(),
+      rivals: [],
       latest: checksOf(this.spec, 'ai-jobs').map(({ name }) => this.measured(name)),
     }
   }

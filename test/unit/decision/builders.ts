@@ -129,6 +129,7 @@ export function observe({ jobs, missingWorkloads, ...over }: Seen = {}): Observa
     cluster: CLUSTER,
     redis: { known: true, value: redisOf() },
     configMap: { known: true, value: { exists: false, immutable: false } },
+    rivals: [],
     pods: { known: true, value: [pod('a')] },
     live: true,
     missingWorkloads: known(missingWorkloads),

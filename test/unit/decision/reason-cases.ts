@@ -124,6 +124,13 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
       worldOf(dual(done), {}, { writers: { known: true, value: ['user=cron addr=10.0.0.9'] } }),
       to('ReadRouting'),
     ),
+  HeldByOther: () =>
+    run(
+      undefined,
+      observe({
+        rivals: [{ owner: 'prod/first', uid: 'u0', createdAt: 0, sharesConfigMap: true, sharesKeys: true }],
+      }),
+    ),
   IllegalIds: () => {
     const ready = legacy({ preflight })
     const illegalIds = { count: 7, ageMs: MINUTE, example: 'report:1', member: 'm-a' }

@@ -90,14 +90,13 @@ describe('LeaderElector', () => {
         let tries = 0
         let leadsAt: number | undefined
         const quick = server.client()
-        const slow = <A extends unknown[], R>(call: (...args: A) => Promise<R>) => {
-          return async (...args: A) => {
-            await clock.sleep(answersIn)
-            return call(...args)
-          }
+        const client: ElectorOptions['client'] = {
+          get: (...args) => clock.sleep(answersIn).then(() => quick.get(...args)) as never,
+          create: (...args) => clock.sleep(answersIn).then(() => quick.create(...args)),
+          mergePatch: (...args) => clock.sleep(answersIn).then(() => quick.mergePatch(...args)) as never,
         }
         startElector(server, 'b', clock, {
-          client: { get: slow(quick.get), create: slow(quick.create), mergePatch: slow(quick.mergePatch) },
+          client,
           random: () => spread[tries++ % spread.length] ?? 0,
           onStartedLeading: () => (leadsAt = clock.monotonic()),
         })
