@@ -81,7 +81,7 @@ export function jobActions(scene: Scene, status: Status, doc: RoutingDocument): 
   const others = jobs.flatMap((job): Action[] => {
     const account = status.work?.[job.kind]
     if (account !== undefined && isOver(job, account, doc.phase, scene.observations.work))
-      return [{ type: 'DeleteJob', name: job.name }]
+      return [{ type: 'DeleteJob', name: job.name, keepsWork: isResumed(job, account) }]
     const atWork = job.state === 'Active' && account?.attempt === job.attempt && isOpen(account)
     return atWork && job.suspended !== paused ? [{ type: 'SuspendJob', name: job.name, suspend: paused }] : []
   })
@@ -95,6 +95,11 @@ function isOver(job: JobObservation, account: WorkAccount, phase: Phase, work: r
   if (isOpen(account)) return false
   // Closed while it works, what it would bring is void; with its worker ended, others alone keep it.
   return job.overstays !== undefined || !work.some(({ jobName: of, state }) => of === job.name && state === 'done')
+}
+
+/** The next attempt takes its checkpoint over. */
+function isResumed({ attempt }: JobObservation, account: WorkAccount): boolean {
+  return account.state === 'Waiting' ? account.attempt === attempt : isOpen(account) && account.resumes === attempt
 }
 
 /** Counts of a running Job are written this often and no more: each write wakes whoever watches. Metrics have them live. */

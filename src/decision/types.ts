@@ -213,7 +213,8 @@ export type Action =
     }
   | { readonly type: 'SuspendJob'; readonly name: string; readonly suspend: boolean }
   /** Job object and its Redis work hash. */
-  | { readonly type: 'DeleteJob'; readonly name: string }
+  /** `keepsWork`: what it wrote stays in Redis, for the next attempt to go on from. */
+  | { readonly type: 'DeleteJob'; readonly name: string; readonly keepsWork: boolean }
   /** Sets or removes `backfilled` and zeroes the fallback counter. */
   | { readonly type: 'MarkBackfilled'; readonly on: boolean }
   /** Removes member records whose pods are gone. */

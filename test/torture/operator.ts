@@ -256,7 +256,7 @@ export class TortureOperator {
         return true
       case 'DeleteJob':
         workers.delete(action.name)
-        await deleteWork(c, KEYS, action.name, CALL)
+        if (!action.keepsWork) await deleteWork(c, KEYS, action.name, CALL)
         return true
       case 'MarkBackfilled':
         await markBackfilled(c, KEYS, action.on, CALL)

@@ -97,7 +97,7 @@ async function carryOut(deps: ExecutorDeps, context: ActionContext, action: Acti
     }
     case 'DeleteJob':
       await client.delete(JOBS, { namespace, name: action.name }, { signal }).catch(unless(isNotFound))
-      await deleteWork(await redisOf(deps, resource), keysFor(resource), action.name, CALL)
+      if (!action.keepsWork) await deleteWork(await redisOf(deps, resource), keysFor(resource), action.name, CALL)
       return DONE
     case 'MarkBackfilled':
       await markBackfilled(await redisOf(deps, resource), keysFor(resource), action.on, CALL)

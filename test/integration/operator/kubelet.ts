@@ -89,6 +89,17 @@ export async function mutate(
 
 type PodStatus = NonNullable<Pod['status']>
 
+export const EVICTED = {
+  phase: 'Failed',
+  reason: 'Evicted',
+  message: 'The node was low on resource: memory.',
+  conditions: [{ type: 'DisruptionTarget', status: 'True', reason: 'TerminationByKubelet' }],
+} as const
+export const UNSCHEDULED = {
+  phase: 'Pending',
+  conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: '0/3 nodes fit' }],
+} as const
+
 /** Stands in for kubelet: runs the worker container of each pod as a process, and writes what becomes of it. */
 export class Kubelet {
   readonly #client: KubeClient
@@ -101,6 +112,8 @@ export class Kubelet {
   admit: (pod: Pod) => 'run' | PodStatus = () => 'run'
   /** How the other containers end once the worker has; undefined: they go on. */
   foreignExit: number | undefined
+  /** Jobs whose pod is evicted with the worker that ends next. */
+  readonly evicts = new Set<string>()
 
   constructor(client: KubeClient, namespace: string) {
     this.#client = client
@@ -160,6 +173,7 @@ export class Kubelet {
     const ended = (exitCode: number): ContainerState => ({
       terminated: { exitCode, finishedAt: new Date().toISOString() },
     })
+    if (this.evicts.delete(job)) return this.#show(pod, { ...EVICTED, ...states(() => ended(exit)) })
     const { foreignExit } = this
     const foreign = foreignExit === undefined ? running : ended(foreignExit)
     const whole = containers.length === 1 || foreignExit !== undefined

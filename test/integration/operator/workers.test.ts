@@ -1,16 +1,12 @@
 import { jest } from '@jest/globals'
 import type { Child } from '../../../hack/system/child.ts'
 import { KubeError } from '../../../src/kube/errors.ts'
-import { JOBS, NAMESPACES, PODS } from '../../../src/kube/resources.ts'
-import type { Job, Pod } from '../../../src/kube/types.ts'
+import { NAMESPACES } from '../../../src/kube/resources.ts'
 import { ANNOTATIONS } from '../../../src/api/resource.ts'
-import type { SpecInput } from '../../../src/api/schema.ts'
-import { MIGRATIONS } from '../../../src/operator/resources.ts'
-import type { Status } from '../../../src/api/status.ts'
-import { systemClock } from '../../../src/runtime/clock.ts'
-import { Kubelet, mutate, MUTATING_POLICIES, startJobController } from './kubelet.ts'
+import { EVICTED, mutate, MUTATING_POLICIES, startJobController, UNSCHEDULED } from './kubelet.ts'
 import { isWrite } from './recorder.ts'
-import { App, runOperator, startWorld, START_LIMIT_MS, until, type RunningOperator, type World } from './world.ts'
+import { Scene } from './worker-scene.ts'
+import { App, startWorld, START_LIMIT_MS, until, type World } from './world.ts'
 
 jest.setTimeout(60_000)
 
@@ -42,134 +38,19 @@ afterAll(async () => {
   await world.stop()
 })
 
-const stops: (() => Promise<void>)[] = []
+const scenes: Scene[] = []
 afterEach(async () => {
-  for (const stop of stops.splice(0).reverse()) await stop()
+  for (const one of scenes.splice(0)) await one.stop()
 })
-
-/** Time runs ahead by this: backoffs are not waited for. */
-let aheadMs = 0
-beforeEach(() => (aheadMs = 0))
-const clock = { ...systemClock, now: () => Date.now() + aheadMs }
-
-class Scene {
-  readonly app: App
-  readonly kubelet: Kubelet
-  constructor(app: App) {
-    this.app = app
-    this.kubelet = new Kubelet(app.client, app.namespace)
-    const stop = new AbortController()
-    const kubelet = this.kubelet.run(stop.signal)
-    stops.push(async () => {
-      stop.abort()
-      await kubelet
-    })
-  }
-
-  operator(lease = 'first'): RunningOperator {
-    const namespace = this.app.namespace
-    const running = runOperator(world, namespace, { clock, lease: { namespace, name: lease } })
-    stops.push(() => running.stop())
-    return running
-  }
-
-  /** The resource, and a client that follows it: nothing but its workers holds it up. */
-  async apply(maxKeysPerSecond = 20_000, changes: Partial<SpecInput> = {}): Promise<void> {
-    const address = `redis://127.0.0.1:${world.redisServer.port}/0`
-    const redis = { address, assume: { maxmemory: 1_000_000_000 }, observers: ['*'] }
-    await this.app.apply(this.app.spec({ redis, worker: { maxKeysPerSecond }, ...changes }))
-    const member = await this.app.join(await this.app.startPod())
-    const stop = new AbortController()
-    const following = member.follow(stop.signal)
-    stops.push(async () => {
-      stop.abort()
-      await following
-    })
-  }
-
-  async status(): Promise<Status> {
-    return (await this.app.resource()).status ?? {}
-  }
-
-  /** Waits for the preflight that is recorded, and gives its Job. */
-  async recorded(): Promise<string> {
-    await until(async () => (await this.status()).preflight !== undefined)
-    return (await this.status()).preflight?.job ?? ''
-  }
-
-  async state(): Promise<string | undefined> {
-    return (await this.status()).work?.['preflight']?.state
-  }
-
-  /** Lets the backoff of a lost attempt be over. */
-  async hurry(): Promise<void> {
-    aheadMs += 11_000
-    await this.poke()
-  }
-
-  async poke(): Promise<void> {
-    await this.annotate({ poked: String(aheadMs) })
-  }
-
-  async annotate(annotations: Record<string, string>): Promise<void> {
-    await this.app.client.mergePatch(MIGRATIONS, this.#ref('jobs'), { metadata: { annotations } })
-  }
-
-  /** Passes that change nothing. */
-  async pokes(running: RunningOperator, times = 3): Promise<void> {
-    for (let i = 0; i < times; i += 1) {
-      const passes = await running.passes()
-      aheadMs += 1000
-      await this.poke()
-      await until(async () => (await running.passes()) > passes)
-    }
-  }
-
-  async delete(job: string): Promise<void> {
-    await this.app.client.delete(JOBS, this.#ref(job))
-  }
-
-  /** Sets the deadline of a Job, in seconds since it began. */
-  async endAfter(job: string, activeDeadlineSeconds: number): Promise<void> {
-    await this.app.client.mergePatch(JOBS, this.#ref(job), { spec: { activeDeadlineSeconds } })
-  }
-
-  async jobs(): Promise<string[]> {
-    const { items } = await this.app.client.list<Job>(JOBS, { namespace: this.app.namespace })
-    return items.map(({ metadata }) => metadata.name ?? '').sort()
-  }
-
-  /** Pods of workers. */
-  async pods(): Promise<readonly Pod[]> {
-    const { items } = await this.app.client.list<Pod>(PODS, { namespace: this.app.namespace })
-    return items.filter(({ metadata }) => metadata.ownerReferences?.some(({ kind }) => kind === 'Job'))
-  }
-
-  work(job: string): Promise<Record<string, string>> {
-    return world.redis.hgetall(this.app.keys.work(job))
-  }
-
-  #ref(name: string) {
-    return { namespace: this.app.namespace, name }
-  }
-}
 
 async function scene(name: string, label?: string, keys = 3): Promise<Scene> {
   const app = await App.create(world, name)
   if (label !== undefined)
     await app.client.mergePatch(NAMESPACES, { name }, { metadata: { labels: { [label]: 'yes' } } })
-  await load(name, 'j', keys)
-  return new Scene(app)
-}
-
-/** Jobs that only the legacy schema has, as a loader makes them that knows no other. */
-async function load(name: string, prefix: string, count: number): Promise<void> {
-  for (let from = 0; from < count; from += 10_000) {
-    const pipeline = world.redis.pipeline()
-    for (let i = from; i < Math.min(count, from + 10_000); i += 1)
-      pipeline.hset(`${name}:job:${prefix}${i}`, { workspace_id: `w${i % 20}` })
-    await pipeline.exec()
-  }
+  const made = new Scene(app)
+  scenes.push(made)
+  await made.load('j', keys)
+  return made
 }
 
 const HELD = { phase: 'Pending' } as const
@@ -315,16 +196,10 @@ describe('O8: a sidecar that a policy of the cluster puts into each pod', () => 
 })
 
 describe('a pod that cannot start is named in status, and goes on when it can', () => {
-  const condition = {
-    type: 'PodScheduled',
-    status: 'False',
-    reason: 'Unschedulable',
-    message: '0/3 nodes fit',
-  } as const
   const waiting = { reason: 'ImagePullBackOff', message: 'no such image' }
   const pulling = [{ name: 'worker', image: 'x', imageID: '', ready: false, restartCount: 0, state: { waiting } }]
   it.each([
-    ['never scheduled', 'unscheduled', { ...HELD, conditions: [condition] }, /not scheduled: 0\/3 nodes fit/],
+    ['never scheduled', 'unscheduled', UNSCHEDULED, /not scheduled: 0\/3 nodes fit/],
     [
       'without its image',
       'no-image',
@@ -346,13 +221,7 @@ describe('a pod that cannot start is named in status, and goes on when it can', 
 
 it('an evicted pod is named, uses up no try of its Job, and the next one goes on from where it was', async () => {
   const it = await scene('evicted')
-  const evicted = {
-    phase: 'Failed',
-    reason: 'Evicted',
-    message: 'The node was low on resource: memory.',
-    conditions: [{ type: 'DisruptionTarget', status: 'True', reason: 'TerminationByKubelet' }],
-  } as const
-  it.kubelet.admit = () => evicted
+  it.kubelet.admit = () => EVICTED
   it.operator()
   await it.apply()
   await until(async () => (await it.app.condition('Ready'))?.reason === 'JobPending')
@@ -399,7 +268,7 @@ it('D9: sixty thousand jobs loaded while backfill is stopped half way are all co
   })
   const [worker] = it.kubelet.workers.get(backfill) ?? []
   worker?.kill('SIGSTOP')
-  await Promise.all([load(name, 'late', 60_000), sample()])
+  await Promise.all([it.load('late', 60_000), sample()])
   expect(await it.app.events()).not.toContain('Normal BackfillComplete')
   // Nor is it silent on a worker that stands still.
   const last = Number((await it.work(backfill))['updatedAt']) - 301_000

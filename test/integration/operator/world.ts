@@ -70,6 +70,9 @@ export interface RunningOperator {
   stop(): Promise<void>
 }
 
+/** Of tests that start many processes, and must not lose the lease over it. */
+export const PATIENT = { leaseDurationMs: 30_000, renewDeadlineMs: 20_000, retryPeriodMs: 500 }
+
 /** The operator's parts in this process, as main.ts puts them together. */
 export function runOperator(
   world: World,

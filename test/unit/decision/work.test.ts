@@ -361,7 +361,7 @@ describe('an attempt', () => {
     const overstaying = job(name, { overstays: FOREIGN, message: `pod p: ${FOREIGN}` })
     const decision = go(dual({}), [overstaying], [workDone(name, verifyResult())])
     expect(decision.status.evidence?.verifiedTarget?.job).toBe(name)
-    expect(actionOf(decision, 'DeleteJob').name).toBe(name)
+    expect(actionOf(decision, 'DeleteJob')).toMatchObject({ name, keepsWork: false })
     expect(decision.events).toContainEqual({
       type: 'Warning',
       reason: 'JobEnded',
@@ -381,7 +381,8 @@ describe('an attempt', () => {
       [working(name, { state: 'failed', error: 'no' })],
     )
     expect(workOf(decision, 'verify')).toMatchObject({ state: 'Waiting', failures: 1, message: 'no' })
-    expect(actionOf(decision, 'DeleteJob').name).toBe(name)
+    // What it did up to its checkpoint stays for the next attempt.
+    expect(actionOf(decision, 'DeleteJob')).toMatchObject({ name, keepsWork: true })
   })
 
   test('that cannot start says so as a wait, with why', () => {
