@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -30,6 +30,7 @@ export class JobRunner {
   readonly #namespace: string
   readonly #taken = new Set<string>()
   readonly #running = new Set<Promise<void>>()
+  readonly #mounts = new Map<string, Job>()
   /** Names of Jobs in the order in which they ended. */
   readonly ended: string[] = []
   /** True: new Jobs wait. */
@@ -38,6 +39,8 @@ export class JobRunner {
   env: Readonly<Record<string, string>> = {}
   /** What the workers wrote. */
   output = ''
+  /** Worker processes so far, by the name of their Job. */
+  readonly workers = new Map<string, ChildProcess>()
 
   constructor(client: KubeClient, namespace: string) {
     this.#client = client
@@ -59,22 +62,31 @@ export class JobRunner {
     await Promise.all(this.#running)
   }
 
+  /** Brings mounted Secrets up to date, as kubelet does within a minute. */
+  async remount(): Promise<void> {
+    await Promise.all([...this.#mounts].map(([dir, job]) => this.#mount(job, dir)))
+  }
+
   async #execute(job: Job, signal: AbortSignal): Promise<void> {
     const [container] = job.spec?.template.spec.containers ?? []
     const command =
       (container?.['command'] as string[])[1]?.replace('/app/dist/app', SOURCES).replace(/js$/, 'ts') ?? ''
     const startTime = new Date().toISOString()
-    const secrets = await this.#mount(job)
+    const secrets = mkdtempSync(join(tmpdir(), 'keyshift-secrets-'))
+    await this.#mount(job, secrets)
+    this.#mounts.set(secrets, job)
     const child = spawn(process.execPath, [command], {
       env: { ...envOf(container), KEYSHIFT_TERMINATION_LOG: '/dev/null', KEYSHIFT_SECRETS_DIR: secrets, ...this.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => (this.output += text))
+    this.workers.set(job.metadata.name ?? '', child)
     const kill = () => void child.kill('SIGKILL')
     signal.addEventListener('abort', kill)
     const [code] = (await once(child, 'exit')) as [number | null]
     signal.removeEventListener('abort', kill)
+    this.#mounts.delete(secrets)
     rmSync(secrets, { recursive: true })
     if (signal.aborted) return
     // The operator may have deleted it meanwhile, as one whose result is void.
@@ -84,19 +96,17 @@ export class JobRunner {
     this.ended.push(job.metadata.name ?? '')
   }
 
-  /** Puts the Secrets of the pod where they are mounted, below a folder of their own in place of SECRETS_DIR. */
-  async #mount(job: Job): Promise<string> {
-    const dir = mkdtempSync(join(tmpdir(), 'keyshift-secrets-'))
+  /** Puts the Secrets of the pod where they are mounted, below `dir` in place of SECRETS_DIR. */
+  async #mount(job: Job, dir: string): Promise<void> {
     const { volumes = [], containers = [] } = job.spec?.template.spec as unknown as PodVolumes
     for (const { name, mountPath } of containers[0]?.volumeMounts ?? []) {
       const { secretName = '', items } = volumes.find((volume) => volume.name === name)?.secret ?? {}
       const { data = {} } = await this.#client.get<Secret>(SECRETS, { namespace: this.#namespace, name: secretName })
       const folder = join(dir, relative(SECRETS_DIR, mountPath))
-      mkdirSync(folder)
+      mkdirSync(folder, { recursive: true })
       for (const { key, path } of items ?? Object.keys(data).map((one) => ({ key: one, path: one })))
         writeFileSync(join(folder, path), Buffer.from(data[key] ?? '', 'base64'))
     }
-    return dir
   }
 
   async #finish(job: Job, complete: boolean, startTime: string): Promise<void> {
