@@ -295,4 +295,4 @@ it('D9: sixty thousand jobs loaded while backfill is stopped half way are all co
   expect(Number(total)).toBe(keys.size)
   expect(seen.size).toBeGreaterThan(0)
   for (const text of seen) expect(text).toMatch(/^backfill ~\d\d? %( of pass \d)?$/)
-}, 120_000)
+}, 240_000)
