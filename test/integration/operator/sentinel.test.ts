@@ -86,9 +86,10 @@ const redisOf = (tls: NonNullable<SpecInput['redis']['tls']>): SpecInput['redis'
   tls: { caSecretRef: { name: 'redis-ca' }, ...tls },
   assume: { maxmemory: 1e9 },
 })
-const apply = (targetPhase: SpecInput['targetPhase'], tls = {}, soak = '1h') =>
+const apply = (targetPhase: SpecInput['targetPhase'], tls = {}, soak = '1h', worker: SpecInput['worker'] = {}) =>
   app.apply(
     app.spec({
+      worker,
       targetPhase,
       redis: redisOf(tls),
       phases: {
@@ -107,6 +108,15 @@ const reached = (phase: SpecInput['targetPhase']) =>
   until(async () => (await status()).phase === phase && (await app.condition('TargetReached'))?.status === 'True')
 const lineage = async (): Promise<string> =>
   /master_replid:(\w+)/.exec(await group.raw(await group.primary()).info('replication'))?.[1] ?? ''
+/** What is known was proven of the Redis that is the primary now. */
+const proven = async (): Promise<boolean> => {
+  const { evidence, redisSeen } = await status()
+  return (
+    redisSeen?.lineage === (await lineage()) &&
+    evidence?.lineage === redisSeen.lineage &&
+    evidence.verifiedBoth !== undefined
+  )
+}
 const clientWorks = async (): Promise<void> => {
   const before = client.created.length
   await until(() => client.created.length > before + 2)
@@ -165,6 +175,43 @@ test('[O16] a step after a failover is taken on the new primary alone, though th
   await group.letGo(before)
 })
 
+test('[O16] a failover in the middle of a backfill: all jobs are copied on the new primary before it says so, and no word of the old one counts', async () => {
+  const bulk = Array.from({ length: 300 }, (_, i) => `bulk${i}`)
+  const load = group.raw(await group.primary()).pipeline()
+  for (const id of bulk) load.hset(`${NAME}:job:${id}`, { workspace_id: 'w1' })
+  await load.exec()
+  await group.raw(await group.primary()).wait(2, 5000)
+  await apply('BackfillVerify', {}, '1h', { maxKeysPerSecond: 150 })
+  const { epoch, evidence: old } = await status()
+  await group.failover()
+  await until(async () => (await status()).evidence?.lineage !== old?.lineage)
+  const attempt = async (): Promise<number> => (await status()).work?.['backfill']?.attempt ?? 0
+  const work = async (): Promise<Record<string, string>> =>
+    group.raw(await group.primary()).hgetall(app.keys.work(`jobs-backfill-${await attempt()}`))
+  await until(async () => Number((await work())['done']) > 40 && (await work())['state'] === 'running')
+  const worker = runner.workers.get(`jobs-backfill-${await attempt()}`)
+  const half = (await status()).evidence
+  await group.failover()
+  expect(worker?.exitCode).toBeNull()
+  await until(async () => {
+    const { evidence } = await status()
+    expect(evidence?.lineage === half?.lineage && evidence?.backfill !== undefined).toBe(false)
+    return evidence?.backfill !== undefined
+  })
+  const now = group.raw(await group.primary())
+  expect((await status()).evidence?.lineage).toBe(await lineage())
+  for (const id of [...bulk, ...client.created.slice(0, 20)]) {
+    const legacy = await now.hgetall(`${NAME}:job:${id}`)
+    expect({ id, ...legacy }).toMatchObject({ id, workspace_id: 'w1' })
+    expect(await now.hgetall(`${NAME}:job:w1:${id}`)).toEqual(legacy)
+  }
+  await until(proven)
+  expect(worker?.exitCode).not.toBeNull()
+  const { epoch: after, failed } = await status()
+  expect({ epoch: after, failed }).toEqual({ epoch, failed: undefined })
+  await apply('BackfillVerify')
+})
+
 test('[O16, K5] failovers while it soaks: evidence is made again at once, the soak keeps its time, new passwords are found, the phase ends', async () => {
   for (const rotate of [false, true]) {
     const { epoch, soakEndsAt = '' } = await status()
@@ -177,14 +224,6 @@ test('[O16, K5] failovers while it soaks: evidence is made again at once, the so
     const before = await group.primary()
     await group.keepPrimary(before)
     await group.failover()
-    const proven = async (): Promise<boolean> => {
-      const { evidence, redisSeen } = await status()
-      return (
-        redisSeen?.lineage === (await lineage()) &&
-        evidence?.lineage === redisSeen.lineage &&
-        evidence.verifiedBoth !== undefined
-      )
-    }
     await until(proven)
     const after = await status()
     expect({ epoch: after.epoch, failed: after.failed }).toEqual({ epoch, failed: undefined })
