@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { ANNOTATIONS } from '../api/resource.ts'
+import { ANNOTATIONS, durationMs } from '../api/resource.ts'
 import type { Status } from '../api/status.ts'
 import { canonicalJson } from '../protocol/document.ts'
 import type { RoutingState } from '../protocol/phases.ts'
@@ -49,10 +49,22 @@ export function dueWork(question: WorkQuestion): readonly DueWork[] {
   return evidence.verifiedBoth === undefined && shutOut ? [verify('Both')] : []
 }
 
-/** Digest of the spec fields that a preflight looks at. */
-export function preflightInputs(scene: Scene): string {
+/**
+ * Digest of what a preflight depends on: fields of the spec; and who may have made jobs of any id after it, which are pods without
+ * the client and, once `keys.idWindow` lets them be, clients that used illegal ids.
+ */
+export function preflightInputs(scene: Scene, unaware: boolean): string {
   const { keys, redis, app } = scene.spec
-  const looked = { keys, redis, workloads: app.workloads, configMapName: app.configMapName }
+  const { count, ageMs = 0 } = scene.redis.illegalIds
+  const forgiven = count > 0 && ageMs >= durationMs(keys.idWindow) ? { illegal: count } : {}
+  const looked = {
+    keys,
+    redis,
+    workloads: app.workloads,
+    configMapName: app.configMapName,
+    ...(unaware ? { unaware } : {}),
+    ...forgiven,
+  }
   return createHash('sha256').update(canonicalJson(looked), 'utf8').digest('hex').slice(0, 16)
 }
 
@@ -78,8 +90,8 @@ function purge(scene: Scene, status: Status): DueWork[] {
   return asked === undefined || status.convergedAt === undefined ? [] : [{ kind: 'purge', inputs: asked }]
 }
 
-function preflight({ scene, status, heading }: WorkQuestion): DueWork[] {
-  const inputs = preflightInputs(scene)
+function preflight({ scene, status, heading, unaware }: WorkQuestion): DueWork[] {
+  const inputs = preflightInputs(scene, unaware)
   const done = status.preflight
   const good = done !== undefined && done.inputs === inputs && (heading === 0 || isRecent(done.at, scene.now))
   return good ? [] : [{ kind: 'preflight', inputs }]

@@ -10,6 +10,7 @@ import {
   measure,
   MINUTE,
   observe,
+  PROOF,
   resourceOf,
   run,
   specOf,
@@ -178,8 +179,15 @@ describe('D11: ids that the target schema cannot hold', () => {
     expect(bare.status.awaits).toContain('such as ""')
   })
 
-  test('hold no more when none was seen for idWindow', () => {
-    expect(condition(go({ illegalIds: { ...seen, ageMs: HOUR } }), 'Ready').reason).toBe('RaisingFence')
+  test('hold no more when none was seen for idWindow and a preflight looked at the keys after the last one', () => {
+    const past = { illegalIds: { ...seen, ageMs: HOUR } }
+    const looks = go(past)
+    expect(condition(looks, 'Ready').reason).toBe('PreflightRunning')
+    const { inputs = '' } = looks.status.work?.['preflight'] ?? {}
+    const looked = legacy({ preflight: { ...PROOF, inputs } })
+    expect(condition(run(looked, worldOf(looked, {}, past)), 'Ready').reason).toBe('RaisingFence')
+    const another = { illegalIds: { ...seen, count: 4, ageMs: HOUR } }
+    expect(condition(run(looked, worldOf(looked, {}, another)), 'Ready').reason).toBe('PreflightRunning')
   })
 
   test('hold nothing in later phases, which refuse them', () => {

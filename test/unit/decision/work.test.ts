@@ -234,6 +234,14 @@ describe('preflight', () => {
     expect(conditionText(rests, 'TargetReached')).toBe('True TargetReached')
   })
 
+  test('runs again once pods without the client are gone: they may have made jobs of any id since', () => {
+    const old = { known: true, value: [pod('a'), pod('o', { template: 't0' })] } as const
+    const beside = run(legacy(), seen(legacy(), [], [], { pods: old }))
+    const found = legacy({ preflight: { ...PROOF, inputs: workOf(beside, 'preflight')?.inputs ?? '' } })
+    expect(actionTypes(run(found, seen(found, [], [], { pods: old })))).not.toContain('CreateJob')
+    expect(actionTypes(run(found, seen(found)))).toContain('CreateJob')
+  })
+
   test('of a spec that has changed meanwhile is given up for a new one', () => {
     const outdated = legacy({ work: { preflight: account({ inputs: 'old' }) } })
     const decision = run(outdated, seen(outdated, [job('ai-jobs-preflight-1')]))
