@@ -226,6 +226,11 @@ class Player:
         expect(result == it.get("result"), result)
         quiet = it["operation"]["name"] == "dequeue"
         calls = [call for call in client.calls if not (quiet and call[0] == "queue-expired" and call[3] == [b"OK"])]
+        if "countedBefore" in it:
+            script, keys, argv, answer, *_ = calls.pop(0)
+            told = (script, argv[8:], answer[0])
+            expect(told == ("member-renew", [b"1", raw(it["countedBefore"])], b"OK"), told)
+            self.redis.delete(*keys[1:])
         expect([call[0] for call in calls] == [call["script"] for call in it["calls"]], calls)
         given: set[bytes] = set()
         for wanted, (script, keys, argv, answer, start, end) in zip(it["calls"], calls):

@@ -96,7 +96,7 @@ class Client:
         self._hashes = {0: ""}  # of the documents followed
         self._flight: Counter[int] = Counter()  # operations in flight by epoch
         self._fence: str | None = None  # of the last renewal; None: not registered
-        self._closed, self._illegal, self._example = False, 0, ""
+        self._closed, self._met, self._told, self._example = False, 0, 0, ""
         self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
         self._idle: list[Line] = []
         self._renew, self._tasks = asyncio.Event(), list[asyncio.Task[None]]()
@@ -128,7 +128,7 @@ class Client:
         with suppress(KeyshiftError):
             keys, end = [self._control(f"lease:{self.member}"), self._control("illegal-ids")], time.monotonic() + 1
             async with self._line(end) as line:
-                await self._send(line, "member-release", keys, [self.member, self._illegal, self._example], end)
+                await self._send(line, "member-release", keys, [self.member, self._met - self._told, self._example], end)
         await self.shrink()
 
     async def poll(self) -> bool:
@@ -175,13 +175,13 @@ class Client:
 
     async def _register(self, end: float) -> None:
         async with self._line(end) as line:
-            told, illegal = told_epoch(self.document.epoch, +self._flight), self._illegal
+            told, met = told_epoch(self.document.epoch, +self._flight), self._met
             keys = [self._control(name) for name in ("fence", "members", f"lease:{self.member}", "illegal-ids")]
-            argv = [self.member, told, self._hashes[told], LEASE_MS, *self._pod, self._version, illegal, self._example]
+            argv = [self.member, told, self._hashes[told], LEASE_MS, *self._pod, self._version, met - self._told, self._example]
             status, answer = await self._send(line, "member-renew", keys, argv, end)
         if status != "OK":
             raise KeyshiftError("REFUSED", f"{status} {answer.decode()}")
-        self._fence, self._illegal = answer.decode(), self._illegal - illegal
+        self._fence, self._told = answer.decode(), max(self._told, met)
 
     # Connections
 
@@ -289,11 +289,20 @@ class Client:
             self.counts["tries",] += 1
             self._flight[epoch] += 1
             try:
+                if script == "job-create" and self._met > self._told:
+                    await self._tell(spare, end)
                 return await self._send(line, script, keys, [epoch, *argv], end)
             finally:
                 self._flight[epoch] -= 1
                 if self.document is not document:
                     self._renew.set()
+
+    async def _tell(self, spare: float, end: float) -> None:
+        """Before a job is made: the step to phase 1 must find the count of its id, whatever becomes of this process."""
+        try:
+            await self._register(end - spare)
+        except KeyshiftError as error:
+            raise KeyshiftError("NOT_READY", f"its id was not counted as one that phase 1 refuses: {error}", again=True) from error
 
     async def _run(self, script: str, build: Build, *, deadline: float | None = None, write: bool = True, repeat: bool = False) -> list[Any]:
         """Tries until something settles it: [status, ...], or a KeyshiftError. `repeat`: a write with an operation id."""
@@ -340,17 +349,23 @@ class Client:
         fence = self._control("fence")
         way = Route(self.templates.legacy_key(job), self.templates.legacy_key(job))
 
+        def count() -> None:
+            if way.illegal:
+                self._met, self._example = self._met + 1, (job if self.templates.refused(job) else workspace or "")[:200]
+
         def build(document: Document) -> tuple[Sequence[Any], Sequence[Any]]:
             nonlocal way
             if workspace is not None:
                 way = route(self.templates, document, workspace, job, pushes)
+            if script == "job-create":
+                count()
             given = [item(way) if callable(item) else item for item in argv]
             head = [workspace or "", self.field, self._type, self.templates.forbidden, way.order]
             return [fence, way.legacy, way.target, self._control(f"op:{operation_id}") if operation_id else fence, *keys], head + given
 
         answer = await self._run(script, build, deadline=deadline, write=write, repeat=operation_id is not None)
-        if way.illegal and answer[0] in ("OK", "EXISTS"):
-            self._illegal, self._example = self._illegal + 1, (job if self.templates.refused(job) else workspace or "")[:200]
+        if answer[0] == "OK" and script != "job-create":
+            count()
         self.counts["denied" if answer[0] == "DENIED" else "allowed", workspace or ""] += answer[0] in ("OK", "DENIED")
         return answer
 

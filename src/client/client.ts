@@ -139,6 +139,7 @@ class Client<E extends Encoding> {
       operationTtlMs,
       deadlineMs,
       illegalId: (id) => this.#membership.illegalId(id),
+      tellIllegalId: (id) => this.#membership.tellIllegalId(id),
     }
     void this.#start()
   }

@@ -1,10 +1,13 @@
+import { performance } from 'node:perf_hooks'
 import type { KeyTemplates } from '../protocol/templates.ts'
-import type { Connection } from '../redis/connection.ts'
+import type { CallOptions, Connection } from '../redis/connection.ts'
+import { NotReady } from '../redis/errors.ts'
 import type { Answer, JobCall } from '../redis/scripts.ts'
 import type { Engine } from './engine.ts'
 import { InvalidId, Occupied, OperationReused } from './errors.ts'
 import type { Metrics } from './metrics.ts'
 import type { Routing } from './routing.ts'
+import { within } from './steps.ts'
 import type { Codec, Encoding } from './types.ts'
 
 /** What the stores and queues of one client share. */
@@ -22,6 +25,8 @@ export interface Context {
   readonly deadlineMs: number
   /** Counts an id that phase 1 will refuse. */
   readonly illegalId: (id: string) => void
+  /** The same, and resolves once Redis has the count. @throws NotReady */
+  readonly tellIllegalId: (id: string) => Promise<void>
 }
 
 export interface JobHead extends JobCall {
@@ -55,10 +60,30 @@ export function jobCall(
   }
 }
 
-/** Counts ids that phase 1 will refuse, where a job of them was made or found: what is only asked for holds no migration. */
+/** Counts ids that phase 1 will refuse, where a job of them was found: what is only asked for holds no migration. */
 export function noteIds(context: Context, routing: Routing, workspaceId: string, jobId: string): void {
   const illegal = routing.illegalId(workspaceId, jobId)
   if (illegal !== undefined) context.illegalId(illegal)
+}
+
+/**
+ * The same before a job of them is made, by an operation that is in flight already.
+ * @returns what is left of its limits @throws NotReady
+ */
+export async function tellIds(
+  context: Context,
+  routing: Routing,
+  workspaceId: string,
+  jobId: string,
+  options: CallOptions,
+): Promise<CallOptions> {
+  const illegal = routing.illegalId(workspaceId, jobId)
+  if (illegal === undefined) return options
+  const started = performance.now()
+  await within(context.tellIllegalId(illegal), options.deadlineMs)
+  const deadlineMs = options.deadlineMs - (performance.now() - started)
+  if (deadlineMs <= (options.spareMs ?? 0)) throw new NotReady('the id of the job was not counted within the deadline')
+  return { ...options, deadlineMs }
 }
 
 /** The answer of a job script. @throws InvalidId where the script found that the id spells another job's target key */

@@ -9,6 +9,7 @@ import {
   notAList,
   ownName,
   settled,
+  tellIds,
   type Context,
   type JobHead,
 } from './context.ts'
@@ -119,7 +120,7 @@ async function attempt(
     },
     options,
   )
-  if (answer.status === 'OK' || answer.status === 'EXISTS') noteIds(context, routing, workspaceId, jobId)
+  if (name !== 'create' && answer.status === 'OK') noteIds(context, routing, workspaceId, jobId)
   return { answer, routing, done: settled(context, workspaceId, answer.status, options.operationId) }
 }
 
@@ -165,9 +166,10 @@ async function create(job: Target, jobId: string, value: unknown, options: Creat
   const expiry = creationExpiry(options)
   const args = valueArgs(context, workspaceId, jobId, value)
   let toTarget = false
-  const { answer, routing } = await attempt(job, 'create', jobId, options, (routing, c, call, o) => {
+  const { answer, routing } = await attempt(job, 'create', jobId, options, async (routing, c, call, limits) => {
     toTarget = call.createTarget
     const entry = queue === undefined ? undefined : entryFor(routing, workspaceId, jobId, queue)
+    const o = await tellIds(context, routing, workspaceId, jobId, limits)
     return scripts.createJob(c, call, { toTarget, expiry, queue: entry, value: args }, o)
   })
   if (answer.status === 'OK') {

@@ -1,10 +1,11 @@
 import { performance } from 'node:perf_hooks'
 import { LEASE_RENEW_MS, LEASE_TTL_MS } from '../protocol/control-keys.ts'
 import type { Connection } from '../redis/connection.ts'
-import { Refused } from '../redis/errors.ts'
+import { NotReady, Refused } from '../redis/errors.ts'
 import { releaseMember, renewMember, text } from '../redis/scripts.ts'
 import type { Inflight } from './inflight.ts'
 import type { Routing } from './routing.ts'
+import { within } from './steps.ts'
 import { VERSION } from './version.ts'
 
 // A deadline ends the connection for every call on it: long, but the lease must not lapse on it.
@@ -32,7 +33,8 @@ export interface MembershipOptions {
 export class Membership {
   readonly #options: MembershipOptions
   readonly #hashes = new Map<number, string>()
-  #illegal = { count: 0, example: '' }
+  /** Illegal ids counted by this process, and how many of them Redis knows of. */
+  #illegal = { met: 0, told: 0, example: '' }
   #reported: number | undefined
   #renewing: Promise<void> | undefined
   #again = false
@@ -49,7 +51,23 @@ export class Membership {
 
   /** Counts an id that phase 1 will refuse; told to Redis with the next renewal. */
   illegalId(id: string): void {
-    this.#illegal = { count: this.#illegal.count + 1, example: id.slice(0, 200) }
+    this.#illegal.met += 1
+    this.#illegal.example = id.slice(0, 200)
+  }
+
+  /**
+   * Counts an id that phase 1 will refuse and resolves once Redis has it: the step to phase 1 must find the count of every job that
+   * was made, also of one whose maker dies before it has the answer. @throws NotReady
+   */
+  async tellIllegalId(id: string): Promise<void> {
+    this.illegalId(id)
+    const mark = this.#illegal.met
+    // A renewal under way may have been sent without it.
+    for (let round = 0; round < 2 && this.#illegal.told < mark; round += 1) {
+      if (this.#renewing === undefined) this.renew()
+      await this.#renewing
+    }
+    if (this.#illegal.told < mark) throw new NotReady(`the id could not be counted as one that phase 1 refuses`)
   }
 
   /** Renews soon: at once, or once more after the renewal under way. */
@@ -81,9 +99,14 @@ export class Membership {
     const end = performance.now() + deadlineMs
     if (this.#renewing !== undefined) await within(this.#renewing, deadlineMs)
     const left = { deadlineMs: end - performance.now() }
-    await releaseMember(connection, { keys: routing().keys, memberId, illegal: this.#illegal }, left).catch(
+    await releaseMember(connection, { keys: routing().keys, memberId, illegal: this.#untold() }, left).catch(
       (error: unknown) => this.#options.onFailed(error),
     )
+  }
+
+  #untold(): { count: number; example: string } {
+    const { met, told, example } = this.#illegal
+    return { count: met - told, example }
   }
 
   async #renewOnce(): Promise<boolean> {
@@ -92,7 +115,7 @@ export class Membership {
     this.#hashes.set(current.epoch, current.hash)
     const epoch = inflight.reportable(current.epoch)
     for (const old of this.#hashes.keys()) if (old < epoch) this.#hashes.delete(old)
-    const illegal = this.#illegal
+    const { met } = this.#illegal
     try {
       const answer = await renewMember(
         connection,
@@ -105,14 +128,14 @@ export class Membership {
           podUid,
           podName,
           version: VERSION,
-          illegal,
+          illegal: this.#untold(),
         },
         { deadlineMs: RENEW_DEADLINE_MS },
       )
       if (answer.status !== 'OK')
         throw new Refused('NOPERM', `the Redis user of this client lacks the right to run ${text(answer.rest[0])}`)
       // What came in meanwhile stays for the next renewal; after an unknown outcome the count may be told twice, never less.
-      this.#illegal = { count: this.#illegal.count - illegal.count, example: this.#illegal.example }
+      this.#illegal.told = met
       this.#reported = epoch
       const fence = text(answer.rest[0])
       this.#options.onRenewed(fence === '' ? undefined : Number(fence))
@@ -122,12 +145,4 @@ export class Membership {
       return false
     }
   }
-}
-
-/** Waits for `work`, at most `limitMs`. */
-async function within(work: Promise<void>, limitMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, limitMs)))
-  await Promise.race([work, limit])
-  clearTimeout(timer)
 }

@@ -33,3 +33,10 @@ export function stepsOf<O extends OperationOptions>(options: O, deadlineMs: numb
     },
   }
 }
+
+/** Waits for `work`, at most `limitMs`. */
+export async function within(work: Promise<void>, limitMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, limitMs)))
+  await Promise.race([work, limit]).finally(() => clearTimeout(timer))
+}

@@ -55,7 +55,10 @@ export interface Call {
   readonly answer: Wire
 }
 
-export type Outcome = { readonly result: unknown } | { readonly error: string }
+export type Outcome = ({ readonly result: unknown } | { readonly error: string }) & {
+  /** The id that is handed in as one that phase 1 refuses, before the first script is sent. */
+  readonly countedBefore?: string
+}
 
 /** The token of every call in the vectors. */
 export const TOKEN = 'token'
@@ -112,6 +115,7 @@ export async function tryOnce(
       answer: judged(routing, await attempt.send(routing, connection, { deadlineMs: 5000 })),
     }),
   }
+  let counted: Pick<Outcome, 'countedBefore'> = {}
   const context: Context = {
     connection: withNames(connection, operation.name === 'list' ? operation.scanned : []),
     engine: engine as unknown as Engine,
@@ -123,11 +127,13 @@ export async function tryOnce(
     operationTtlMs: 600_000,
     deadlineMs: 5000,
     illegalId: () => undefined,
+    tellIllegalId: async (id) => void (counted = { countedBefore: id }),
   }
   try {
-    return { result: (await perform(context, encoding, operation)) ?? null }
+    const result = (await perform(context, encoding, operation)) ?? null
+    return { ...counted, result }
   } catch (error) {
-    if (error instanceof KeyshiftError) return { error: error.code }
+    if (error instanceof KeyshiftError) return { ...counted, error: error.code }
     throw error
   }
 }

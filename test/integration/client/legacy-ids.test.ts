@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, tes
 import { Registry } from 'prom-client'
 import { InvalidId, type KeyshiftClient } from '../../../src/client/index.ts'
 import type { RoutingDocument } from '../../../src/protocol/document.ts'
+import { startProxy } from '../redis/support/proxy.ts'
 import { until } from '../redis/support/redis.ts'
 import { documentOf, KEYS } from './support/routing.ts'
 import { World } from './support/world.ts'
@@ -70,6 +71,40 @@ describe('D11 ids that phase 1 will refuse', () => {
       example: expect.stringMatching(/^r:[12]$/),
       member: client.state().memberId,
     })
+  })
+})
+
+describe('D11 a job is made only after its id was counted', () => {
+  const count = () => world.redis.raw.hget(KEYS.illegalIds, 'count')
+
+  test.each<[string, (store: ReturnType<KeyshiftClient<'hash'>['forWorkspace']>, id: string) => Promise<unknown>]>([
+    ['created', (store, id) => store.create(id, {})],
+    ['enqueued', (store, id) => store.enqueue(id, {}, { queue: 'ai:queue' })],
+  ])('%s: its count is there when the call returns, of many at once as well', async (_, make) => {
+    const store = (await follow(documentOf(1, 'Legacy'))).forWorkspace('w1')
+    await make(store, 'r:1')
+    expect(await count()).toBe('1')
+    await Promise.all(['r:2', 'r:3', 'r:4', 'j1'].map((id) => make(store, id)))
+    expect(await count()).toBe('4')
+  })
+
+  test('where no answer comes back the count is made and the job is not', async () => {
+    const proxy = await startProxy(world.redis.port)
+    try {
+      world.dir.publish(documentOf(1, 'Legacy'))
+      const client = world.client('hash', { redis: { address: `redis://127.0.0.1:${proxy.port}/0` } })
+      const store = client.forWorkspace('w1')
+      await store.create('r:1', {})
+      proxy.holdReplies()
+      const made = store.create('w1:j1', {}, { deadlineMs: 1000 })
+      await expect(made).rejects.toMatchObject({ code: 'NOT_READY', retry: 'safe' })
+      expect(Number(await count())).toBeGreaterThan(1)
+      expect(await world.redis.raw.exists('ai:job:w1:j1')).toBe(0)
+      proxy.release()
+      await store.create('w1:j1', {}, { deadlineMs: 20_000 })
+    } finally {
+      await proxy.close()
+    }
   })
 })
 
