@@ -169,9 +169,12 @@ export const REASONS = {
   },
   PreflightBlocked: {
     meaning: 'Preflight found what must be put right first.',
-    action: 'Change the spec, or put it right and give the annotation keyshift.dev/retry a new value.',
+    action: 'Change the spec, or put right what is named, and then give the annotation keyshift.dev/retry a new value.',
   },
-  PreflightPassed: { meaning: 'Preflight found no blocker.', action: 'Read its warnings.' },
+  PreflightPassed: {
+    meaning: 'Preflight found no blocker.',
+    action: 'Read its warnings; docs/reasons.md has what to do about each.',
+  },
   PreflightRunning: { meaning: 'Preflight looks at Redis and its keys.', action: 'Wait; see status.progress.' },
   Publishing: { meaning: 'A routing document is being written.', action: 'Wait.' },
   PurgeRunning: {

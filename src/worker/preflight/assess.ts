@@ -1,3 +1,4 @@
+import type { PreflightReason } from '../../api/preflight-reasons.ts'
 import type { PreflightResult } from '../../protocol/work.ts'
 import type { WorkSpec } from '../../protocol/work.ts'
 import { memoryLimit, type Info } from '../server-facts.ts'
@@ -5,7 +6,7 @@ import type { ServerFacts } from './facts.ts'
 import { advisedRights, missingRights, type Rights } from '../rights.ts'
 
 export interface Verdict {
-  readonly reason: string
+  readonly reason: PreflightReason
   readonly message: string
 }
 
@@ -25,11 +26,11 @@ export interface Keyspace {
 }
 
 type Finding = { readonly blocker: Verdict } | { readonly warning: Verdict }
-const block = (reason: string, message: string): Finding => ({ blocker: { reason, message } })
-const warn = (reason: string, message: string): Finding => ({ warning: { reason, message } })
+const block = (reason: PreflightReason, message: string): Finding => ({ blocker: { reason, message } })
+const warn = (reason: PreflightReason, message: string): Finding => ({ warning: { reason, message } })
 
 /** Reasons that also forbid the pass over the keyspace: the scripts could not run, or would stop half way. */
-export const NO_SCAN: ReadonlySet<string> = new Set([
+export const NO_SCAN: ReadonlySet<PreflightReason> = new Set<PreflightReason>([
   'RedisTooOld',
   'RedisCluster',
   'NotPrimary',
@@ -87,7 +88,10 @@ function version(info: Info): Finding | undefined {
   const text = info.get('redis_version') ?? ''
   const major = Number(/^(\d+)\./.exec(text)?.[1] ?? Number.NaN)
   if (Number.isNaN(major))
-    return block('UnknownServer', 'INFO does not say redis_version: Redis 7.0 or newer is needed')
+    return block(
+      'UnknownServer',
+      'INFO does not say redis_version: use Redis 7.0 or newer, and a proxy that passes INFO on',
+    )
   return major < 7 ? block('RedisTooOld', `Redis is ${text}, 7.0 or newer is needed: upgrade it first`) : undefined
 }
 
@@ -95,8 +99,11 @@ function mode(info: Info): Finding | undefined {
   const enabled = info.get('cluster_enabled')
   if (enabled === '0') return undefined
   return enabled === undefined
-    ? block('UnknownServer', 'INFO does not say cluster_enabled: only a single primary is supported')
-    : block('RedisCluster', 'this is Redis Cluster, where the two keys of a job lie in different slots: not supported')
+    ? block('UnknownServer', 'INFO does not say cluster_enabled: use a single primary, and a proxy that passes INFO on')
+    : block(
+        'RedisCluster',
+        'this is Redis Cluster, where the two keys of a job lie in different slots: use a single primary, alone or behind Sentinels',
+      )
 }
 
 function role(info: Info): Finding | undefined {
@@ -146,7 +153,11 @@ function minReplicas(info: Info): Finding | undefined {
 }
 
 function rightsOf(rights: Rights): Finding | undefined {
-  if (!rights.known) return block('UnknownRights', `the rights of the Redis user cannot be told: ${rights.why}`)
+  if (!rights.known)
+    return block(
+      'UnknownRights',
+      `the rights of the Redis user cannot be told: ${rights.why}; allow it ACL WHOAMI and ACL DRYRUN`,
+    )
   return rights.missing.length === 0 ? undefined : block('MissingRights', missingRights(rights))
 }
 
@@ -214,7 +225,7 @@ function oversize(keys: Keyspace): Finding | undefined {
     ? undefined
     : warn(
         'OversizeJobs',
-        `${keys.oversize} jobs are so large that copying or comparing one holds Redis for long: ${listing(keys.oversizeKeys)}`,
+        `${keys.oversize} jobs are so large that copying or comparing one holds Redis for long: ${listing(keys.oversizeKeys)}; make them smaller, or migrate in a quiet hour`,
       )
 }
 

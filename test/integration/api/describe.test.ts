@@ -2,9 +2,12 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ControlPlane, startControlPlane } from '../../../hack/local/control-plane.ts'
+import { PREFLIGHT_REASONS } from '../../../src/api/preflight-reasons.ts'
 import { REASONS, type Reason } from '../../../src/api/reasons.ts'
+import type { Status } from '../../../src/api/status.ts'
 import { installCrd } from '../kube/control-plane.ts'
-import { STATUSES } from '../../unit/decision/reason-cases.ts'
+import { blockedBy, STATUSES } from '../../unit/decision/reason-cases.ts'
+import { EVERY_FINDING } from '../../unit/worker/preflight-cases.ts'
 import { specOf } from '../../unit/decision/builders.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'keyshift-describe-'))
@@ -17,13 +20,17 @@ let described: ReadonlyMap<string, readonly string[]>
 beforeAll(async () => {
   plane = await startControlPlane({ dir })
   await installCrd(plane)
-  const items = names.map((reason) => ({
+  const item = (name: string, status: Status) => ({
     apiVersion: 'keyshift.dev/v1alpha1',
     kind: 'JobKeyMigration',
-    metadata: { name: reason.toLowerCase(), namespace: 'default' },
+    metadata: { name, namespace: 'default' },
     spec: specOf(),
-    status: STATUSES[reason](),
-  }))
+    status,
+  })
+  const items = [
+    ...names.map((reason) => item(reason.toLowerCase(), STATUSES[reason]())),
+    ...EVERY_FINDING.blockers.map((blocker, i) => item(`blocker-${i}`, blockedBy([blocker]).status)),
+  ]
   const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items })
   await plane.kubectl(['create', '-f', '-'], { input })
   await plane.kubectl(['apply', '--server-side', '--subresource=status', '-f', '-'], { input })
@@ -49,6 +56,19 @@ test.each(names)('kubectl describe of a resource with %s: status begins with wha
   expect(first).toContain(action)
   expect(page).toContain(`| \`${ready?.reason}\` | ${meaning.replaceAll('|', '\\|')} |`)
 })
+
+test.each(EVERY_FINDING.blockers.map((blocker, i) => [blocker.reason, i, blocker.message] as const))(
+  'kubectl describe of a resource that preflight blocks with %s: what was found and what to do (%s)',
+  (reason, i, message) => {
+    const lines = described.get(`blocker-${i}`) ?? []
+    const first = lines[lines.indexOf('Status:') + 1] ?? ''
+    expect(first).toMatch(/^ {2}Awaits: +PreflightBlocked: /)
+    expect(first).toContain(`${reason}: ${message}`)
+    expect(page).toContain(
+      `| \`${reason}\` | ${PREFLIGHT_REASONS[reason].meaning} | ${PREFLIGHT_REASONS[reason].action} |`,
+    )
+  },
+)
 
 test('kubectl get -o wide shows it too', async () => {
   const text = await plane.kubectl(['get', 'jkm', 'soaking', '-o', 'wide', '--no-headers'])

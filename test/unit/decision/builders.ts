@@ -23,7 +23,7 @@ import type {
 } from '../../../src/decision/types.ts'
 import { parseDocument, type RoutingDocument } from '../../../src/protocol/document.ts'
 import { routingState, type Phase } from '../../../src/protocol/phases.ts'
-import type { RepairResult, VerifyResult, WorkResult } from '../../../src/protocol/work.ts'
+import type { PreflightResult, RepairResult, VerifyResult, WorkResult } from '../../../src/protocol/work.ts'
 
 export const T0 = Date.UTC(2026, 0, 1)
 export const SECOND = 1000
@@ -301,7 +301,7 @@ export function working(name: string, over: Partial<WorkObservation> = {}): Work
   }
 }
 
-export const PREFLIGHT_OK: WorkResult = {
+export const PREFLIGHT_OK: PreflightResult = {
   kind: 'preflight',
   blockers: [],
   warnings: [],

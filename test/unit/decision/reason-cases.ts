@@ -8,6 +8,7 @@ import { outdatedMessage } from '../../../src/operator/crd.ts'
 import { skewText } from '../../../src/runtime/skew.ts'
 import { brokenVerdict, heldStatus } from '../../../src/operator/stalled.ts'
 import type { Decision, RefusedAction } from '../../../src/decision/types.ts'
+import type { PreflightResult } from '../../../src/protocol/work.ts'
 import {
   BACKFILL_OK,
   clean,
@@ -81,6 +82,13 @@ const refusedWith = (action: RefusedAction['action'], reason: Reason, message: s
   const verify = dual({ evidence: proven() })
   const behind = { fence: 3, record: recordOf(verify, { revision: -1 }) }
   return run(verify, worldOf(verify, { refused: { action, reason, message } }, behind))
+}
+
+/** Preflight has found this. */
+export const blockedBy = (blockers: PreflightResult['blockers']): Decision => {
+  const running = legacy({ work: { preflight: account({ inputs }) } })
+  const blocked: PreflightResult = { ...PREFLIGHT_OK, blockers }
+  return run(running, worldOf(running, { work: [workDone('ai-jobs-preflight-1', blocked)] }))
 }
 
 /** One situation for each reason that the decision can give. */
@@ -179,11 +187,7 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
   PodsJoining: () => run(canary(), worldOf(canary(), pods(pod('a'), pod('b', { startedAt: T0 })))),
   PodsLapsed: () => run(canary(), worldOf(canary(), {}, { members: [member('a')] })),
   PodsUnknown: () => run(canary(), worldOf(canary(), { pods: unknown })),
-  PreflightBlocked: () => {
-    const running = legacy({ work: { preflight: account({ inputs }) } })
-    const blocked = { ...PREFLIGHT_OK, blockers: [{ reason: 'NoEviction', message: 'allkeys-lru' }] }
-    return run(running, worldOf(running, { work: [workDone('ai-jobs-preflight-1', blocked)] }))
-  },
+  PreflightBlocked: () => blockedBy([{ reason: 'EvictionPolicy', message: 'maxmemory-policy is allkeys-lru' }]),
   PreflightPassed: () => {
     const running = legacy({ work: { preflight: account({ inputs }) } })
     return run(running, worldOf(running, { work: [workDone('ai-jobs-preflight-1', PREFLIGHT_OK)] }))

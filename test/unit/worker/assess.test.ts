@@ -1,45 +1,10 @@
+import { PREFLIGHT_REASONS } from '../../../src/api/preflight-reasons.ts'
 import type { WorkSpec } from '../../../src/protocol/work.ts'
 import { assessKeyspace, assessServer, NO_SCAN, type Keyspace } from '../../../src/worker/preflight/assess.ts'
-import type { ServerFacts } from '../../../src/worker/preflight/facts.ts'
 import type { Rights } from '../../../src/worker/rights.ts'
-import { memoryLimit, parseInfo, type Info } from '../../../src/worker/server-facts.ts'
+import { memoryLimit, parseInfo } from '../../../src/worker/server-facts.ts'
+import { allRights, EVERY_FINDING, facts, info, keys, spec } from './preflight-cases.ts'
 
-const spec: WorkSpec = {
-  jobName: 'p',
-  run: 'r',
-  kind: 'preflight',
-  legacy: 'ai:job:{job_id}',
-  target: 'ai:job:{workspace_id}:{job_id}',
-  workspaceField: 'workspace_id',
-  ignore: [],
-  allowEmpty: false,
-  onMalformed: 'Block',
-  queues: [],
-  redis: 'redis://h:1/0',
-  maxKeysPerSecond: 1,
-  maxRedisLatencyMs: 1,
-  assume: {},
-}
-const info = (more: Record<string, string | undefined> = {}): Info =>
-  new Map(
-    Object.entries({
-      redis_version: '7.0.15',
-      cluster_enabled: '0',
-      role: 'master',
-      maxmemory: '1000000',
-      used_memory: '500000',
-      maxmemory_policy: 'noeviction',
-      aof_enabled: '1',
-      ...more,
-    }).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  )
-const facts = (i: Info | undefined, more: Partial<ServerFacts> = {}): ServerFacts => ({
-  info: i,
-  save: '',
-  queueTypes: new Map(),
-  ...more,
-})
-const allRights: Rights = { known: true, user: 'worker', missing: [], advised: [] }
 const reasons = (list: readonly { reason: string }[]) => list.map(({ reason }) => reason)
 
 describe('the server', () => {
@@ -87,7 +52,10 @@ describe('the server', () => {
   test('rights that cannot be told are a blocker, missing ones name the command that grants them', () => {
     const judge = (rights: Rights) => assessServer(spec, facts(info()), rights).blockers
     expect(judge({ known: false, why: 'x' })).toEqual([
-      { reason: 'UnknownRights', message: 'the rights of the Redis user cannot be told: x' },
+      {
+        reason: 'UnknownRights',
+        message: 'the rights of the Redis user cannot be told: x; allow it ACL WHOAMI and ACL DRYRUN',
+      },
     ])
     expect(judge({ known: true, user: 'w', missing: ['+copy', '~a:*'], advised: [] })[0]?.message).toBe(
       'the Redis user w lacks rights: ACL SETUSER w +copy ~a:*',
@@ -111,14 +79,6 @@ describe('the server', () => {
 })
 
 describe('the keyspace', () => {
-  const keys = (result: Partial<Keyspace['result']> = {}, more: Partial<Keyspace> = {}): Keyspace => ({
-    result: { legacy: 100, target: 0, malformed: 0, foreign: 0, malformedKeys: [], foreignKeys: [], ...result },
-    oversize: 0,
-    oversizeKeys: [],
-    sampled: 10,
-    sampledBytes: 10_000,
-    ...more,
-  })
   const judge = (k: Keyspace, stated: Partial<WorkSpec> = {}, i = info()) =>
     reasons(assessKeyspace({ ...spec, ...stated }, i, k).blockers)
 
@@ -172,4 +132,23 @@ test('INFO is read by field; comments and empty lines are none', () => {
   ])
   expect(memoryLimit(read, undefined)).toBeUndefined()
   expect(memoryLimit(read, 5)).toBe(5)
+})
+
+describe('every reason of preflight', () => {
+  const { blockers, warnings } = EVERY_FINDING
+  test('is in the list, which holds no other', () => {
+    expect([...new Set(reasons([...blockers, ...warnings]))].sort()).toEqual(Object.keys(PREFLIGHT_REASONS).sort())
+  })
+
+  test.each(Object.entries(PREFLIGHT_REASONS))(
+    '%s says what it means, and what to do beyond the message',
+    (reason, info) => {
+      expect(info.meaning).toMatch(/(\w+\W+){3}/)
+      expect(info.action).toMatch(/^\w+(\W+\w+)+/)
+      expect(info.action).not.toMatch(/^See the message/)
+      expect(warnings.some((one) => one.reason === reason) && !blockers.some((one) => one.reason === reason)).toBe(
+        info.meaning.startsWith('Warning: '),
+      )
+    },
+  )
 })
