@@ -1,4 +1,6 @@
+import { join } from 'node:path'
 import { jest } from '@jest/globals'
+import { startRedis } from '../../../hack/local/redis.ts'
 import { CONFIG_MAPS } from '../../../src/kube/resources.ts'
 import { ROUTING_FILE } from '../../../src/protocol/document.ts'
 import { JobRunner } from './job-runner.ts'
@@ -58,7 +60,7 @@ const stalledBy = async (app: App, reason: string): Promise<string> => {
   return (await app.resource()).status?.awaits ?? ''
 }
 
-it('past an immutable ConfigMap says so, and goes through as soon as that is deleted', async () => {
+it('past an immutable ConfigMap, and past a replica that is not in step, says so, and goes through as soon as it can', async () => {
   const app = await inReadRouting('immutable')
   await app.client.mergePatch(CONFIG_MAPS, refOf(app), { immutable: true })
   const { epoch } = (await app.document()) ?? { epoch: 0 }
@@ -67,8 +69,22 @@ it('past an immutable ConfigMap says so, and goes through as soon as that is del
     new RegExp(`^ConfigMapImmutable: ConfigMap jobs-routing is immutable.* of epoch ${epoch + 1}\\. Delete it`),
   )
   expect((await app.document())?.epoch).toBe(epoch)
-  await app.client.delete(CONFIG_MAPS, refOf(app))
-  await legacyIsBack(app)
+  await world.redis.config('SET', 'repl-diskless-sync-delay', '3600')
+  const args = ['--replicaof', '127.0.0.1', String(world.redisServer.port)]
+  const replica = await startRedis({ dir: join(world.dir, 'replica'), args })
+  try {
+    await until(async () => (await world.redis.info('replication')).includes('state=wait_bgsave'))
+    await app.client.delete(CONFIG_MAPS, refOf(app))
+    await until(async () => (await app.condition('Ready'))?.reason === 'FenceNotConfirmed')
+    expect((await app.resource()).status?.awaits).toMatch(
+      /0 of 1 replicas have it; not yet: 127\.0\.0\.1:\d+ \(in full sync: wait_bgsave\);.*See INFO replication/,
+    )
+    expect((await app.document())?.epoch).toBe(epoch + 1)
+    await world.redis.config('SET', 'repl-diskless-sync-delay', '0')
+    await legacyIsBack(app)
+  } finally {
+    await replica.stop('KILL')
+  }
 })
 
 it('past a ConfigMap that another manager takes back each time names that manager, and goes through once it stops', async () => {
