@@ -27,6 +27,7 @@ const KEPT = {
   lastCap: true,
   purged: true,
   repaired: true,
+  orders: true,
   history: true,
 } as const satisfies Partial<Record<keyof Status, true>>
 

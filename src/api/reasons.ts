@@ -23,6 +23,10 @@ export const REASONS = {
       'Status, record or ConfigMap lay behind and was written again from what lay ahead, or a person adopted an epoch.',
     action: 'Nothing, if a restore or a failover explains it; else find out who wrote the old one.',
   },
+  AnnotationRefused: {
+    meaning: 'An annotation orders what cannot be done as things stand. It is not carried out later either.',
+    action: 'Give it a new value when it can be done; see the message.',
+  },
   BackfillComplete: { meaning: 'A backfill has gone over all keys, the last pass without a copy.', action: 'Nothing.' },
   BackfillRunning: {
     meaning: 'The jobs that were there before are being copied to the target schema.',

@@ -162,6 +162,18 @@ export const StatusSchema = z
     purged: text(253)
       .optional()
       .meta({ description: 'Value of the annotation keyshift.dev/purge that was carried out.' }),
+    orders: z
+      .object({
+        repair: text(253).optional(),
+        purge: text(253).optional(),
+        retry: text(253).optional(),
+        adopt: text(253).optional(),
+      })
+      .optional()
+      .meta({
+        description:
+          'Values of the annotations keyshift.dev/repair, purge, retry and adopt-epoch that were answered: as they stand they order nothing any more.',
+      }),
     repaired: z
       .object({
         value: text(253).meta({ description: 'Value of the annotation keyshift.dev/repair that was carried out.' }),

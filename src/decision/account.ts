@@ -9,6 +9,7 @@ import { judgeChecks } from './judge.ts'
 import { labour } from './labour.ts'
 import { compareStates, soakMsOf } from './ladder.ts'
 import { hasLostFence, lossIn } from './loss.ts'
+import { answerOrders } from './orders.ts'
 import { isInPlace, stateOf, type Scene } from './scene.ts'
 import { countSoak, soakOf, withSoak } from './soak.ts'
 import { isoTime } from './time.ts'
@@ -47,7 +48,9 @@ export function takeAccount(scene: Scene, seen: Draft, doc: RoutingDocument, con
   })
   if (voided.event !== undefined) events.push(voided.event)
   const heading = compareStates(effectiveDestination(scene, voided.status, state), state)
-  const worked = labour({ scene, status: voided.status, state, heading, unaware: unaware > 0 })
+  const answered = answerOrders(scene, voided.status, doc, heading)
+  events.push(...answered.events)
+  const worked = labour({ scene, status: answered.status, state, heading, unaware: unaware > 0 })
   events.push(...worked.events)
   if (doc.phase === 'Legacy') return { status: worked.status, events, soaked: true, due: worked.due }
   const before = seen.status

@@ -9,6 +9,7 @@ import type { Status } from '../api/status.ts'
 import { note, type Draft } from './draft.ts'
 import { newWriters, noteRedis, noteWriters } from './facts.ts'
 import { stateText } from './ladder.ts'
+import { forgetWithdrawn } from './orders.ts'
 import { publish, publishFirst } from './publish.ts'
 import { heldByOther } from './rivals.ts'
 import { stateOf, type Scene } from './scene.ts'
@@ -21,7 +22,7 @@ import { frozenDrift, isOnWayBack } from './walk.ts'
 
 /** One pass over a resource whose Redis was read: truth, then facts, then the walk. */
 export function decidePass(scene: Scene): Decision {
-  const before = scene.resource.status ?? {}
+  const before = forgetWithdrawn(scene, scene.resource.status ?? {})
   const hold = (held: Verdict): Decision =>
     conclude({ resource: scene.resource, now: scene.now, status: before, verdict: held, actions: [], events: [] })
   const rivalled = heldByOther(scene)

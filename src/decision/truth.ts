@@ -1,6 +1,7 @@
 import { ANNOTATIONS, configMapName, redisPlaceOf } from '../api/resource.ts'
 import type { Status } from '../api/status.ts'
 import { ROUTING_FILE, type RoutingDocument } from '../protocol/document.ts'
+import { orderOf } from './orders.ts'
 import { isAhead, isReadable, type ReadableRecord } from './revision.ts'
 import { documentOf, type Scene } from './scene.ts'
 
@@ -36,8 +37,7 @@ export function findTruth(scene: Scene, status: Status): Truth {
   const contradiction = contradictionIn(scene, status, own, mounted)
   if (contradiction !== undefined) {
     const others = Math.max(record?.epoch ?? 0, mounted?.epoch ?? 0, fence ?? 0)
-    const adopts = scene.resource.metadata.annotations?.[ANNOTATIONS.adopt]
-    if (own !== undefined && own.epoch > others && isAdopted(scene, own))
+    if (own !== undefined && own.epoch > others && isAdopted(scene, status, own))
       return { kind: 'status', document: own, behind: true, takeOver: true }
     const highest = Math.max(own?.epoch ?? 0, others)
     // Of equal epochs the record's document counts: it is the one that workers obey.
@@ -49,10 +49,13 @@ export function findTruth(scene: Scene, status: Status): Truth {
       }
     if (!Number.isSafeInteger(highest + 1))
       return { kind: 'conflict', message: `${contradiction}, which is no epoch: put it right by hand` }
-    if (adopts === String(highest)) return { kind: 'adopted', document: best, epoch: highest + 1 }
+    const isAsked = orderOf(scene, 'adopt') === String(highest)
+    // Given when nothing was to be adopted, it was refused: it does not wait for a conflict to come.
+    const isStale = status.orders?.adopt === String(highest)
+    if (isAsked && !isStale) return { kind: 'adopted', document: best, epoch: highest + 1 }
     return {
       kind: 'conflict',
-      message: `${contradiction}; nothing is published. If this resource shall go on from ${best.phase} (epoch ${best.epoch}), annotate it ${ANNOTATIONS.adopt}: "${highest}"`,
+      message: `${contradiction}; nothing is published. If this resource shall go on from ${best.phase} (epoch ${best.epoch}), annotate it ${ANNOTATIONS.adopt}: "${highest}"${isAsked ? ', after taking off the one that is there from before' : ''}`,
     }
   }
   if (recorded !== undefined && isReadable(record) && isAhead(record, status))
@@ -88,7 +91,7 @@ function contradictionIn(
     return `redis.address or redis.sentinel has changed, and the Redis there does not hold the record of epoch ${own.epoch}`
   const foreign = configMap.known && configMap.value.foreignManager !== undefined
   // Somebody who puts an old document back is answered as such; an operator wrote this one.
-  if (mounted !== undefined && mounted.name !== scene.name && !foreign && !isAdopted(scene, own))
+  if (mounted !== undefined && mounted.name !== scene.name && !foreign && !isAdopted(scene, status, own))
     return `ConfigMap ${configMapName(scene.resource)} carries the routing of JobKeyMigration ${mounted.name}, epoch ${mounted.epoch}: make sure that it is deleted before this one takes over`
   if (fence !== undefined && fence > epoch) return `the fence in Redis stands at ${fence}, above epoch ${epoch}`
   if (mounted !== undefined && mounted.epoch > epoch)
@@ -108,8 +111,10 @@ function unreadable(scene: Scene, status: Status): string | undefined {
 }
 
 /** The document in status is the one that the annotation asked for. */
-function isAdopted({ resource }: Scene, own: RoutingDocument | undefined): boolean {
-  return own !== undefined && resource.metadata.annotations?.[ANNOTATIONS.adopt] === String(own.epoch - 1)
+function isAdopted(scene: Scene, { history }: Status, own: RoutingDocument | undefined): boolean {
+  const last = history?.at(-1)
+  if (own === undefined || last?.reason !== 'Adopted' || last.epoch !== own.epoch) return false
+  return orderOf(scene, 'adopt') === String(own.epoch - 1)
 }
 
 function hasMoved(scene: Scene, status: Status): boolean {

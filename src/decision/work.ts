@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
-import { ANNOTATIONS, durationMs } from '../api/resource.ts'
+import { durationMs } from '../api/resource.ts'
 import type { Status } from '../api/status.ts'
 import { canonicalJson } from '../protocol/document.ts'
 import type { RoutingState } from '../protocol/phases.ts'
 import type { WorkKind } from '../protocol/work.ts'
+import { orderOf } from './orders.ts'
 import type { Scene } from './scene.ts'
 import { timeMs } from './time.ts'
 
@@ -70,17 +71,18 @@ export function preflightInputs(scene: Scene, unaware: boolean): string {
 
 /** Value of the annotation keyshift.dev/purge that is still to be carried out. */
 export function purgeAsked(scene: Scene, status: Status): string | undefined {
-  return askedBy(scene, 'purge', status.purged)
+  return askedBy(scene, 'purge', status)
 }
 
-function askedBy(scene: Scene, name: 'purge' | 'repair', done: string | undefined): string | undefined {
-  const asked = scene.resource.metadata.annotations?.[ANNOTATIONS[name]]?.slice(0, 253)
-  return asked === undefined || asked === '' || asked === done ? undefined : asked
+function askedBy(scene: Scene, name: 'purge' | 'repair', { purged, repaired, orders }: Status): string | undefined {
+  const asked = orderOf(scene, name)
+  const done = name === 'purge' ? purged : repaired?.value
+  return asked === done || asked === orders?.[name] ? undefined : asked
 }
 
 /** Due wherever verify may be: all creates go to both schemas, so that each side says what the other shall be. */
 function repair(scene: Scene, status: Status, state: RoutingState): DueWork[] {
-  const asked = askedBy(scene, 'repair', status.repaired?.value)
+  const asked = askedBy(scene, 'repair', status)
   if (asked === undefined || status.evidence === undefined) return []
   return [{ kind: 'repair', direction: state.phase === 'BackfillVerify' ? 'Both' : 'TargetToLegacy', inputs: asked }]
 }

@@ -101,6 +101,7 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
     ),
   ActionRefused: () => refusedWith('CreateJob', 'ActionRefused', 'exceeded quota'),
   Adopted: () => run(undefined, worldOf(canary())),
+  AnnotationRefused: () => run(canary(), worldOf(canary()), { annotations: { 'keyshift.dev/repair': 'now' } }),
   BackfillComplete: () => {
     const reads = statusAt('ReadRouting', { percent: 50, over: { evidence: proven(), work: { backfill: account() } } })
     return run(reads, worldOf(reads, { work: [workDone('ai-jobs-backfill-1', BACKFILL_OK)] }), to('ReadRouting'))
