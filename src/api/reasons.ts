@@ -171,6 +171,11 @@ export const REASONS = {
     meaning: 'Pods cannot be listed.',
     action: 'See the message; check the API server and the Role of the operator.',
   },
+  PodsVanished: {
+    meaning:
+      'Pods were gone before a client of their template registered. When joinTimeout is over they count as pods without the client, unless a pod of their template has registered by then.',
+    action: 'Wait for joinTimeout; if their image has no client, do not bring it back.',
+  },
   PreflightBlocked: {
     meaning: 'Preflight found what must be put right first.',
     action: 'Change the spec, or put right what is named, and then give the annotation keyshift.dev/retry a new value.',

@@ -1,7 +1,7 @@
 import type { Reason } from '../api/reasons.ts'
 import type { Status } from '../api/status.ts'
 import type { RoutingDocument } from '../protocol/document.ts'
-import { noteNewcomers, vanishedNewcomers } from './newcomers.ts'
+import { judgedAt, noteNewcomers, pendingNewcomers, vanishedNewcomers } from './newcomers.ts'
 import { classifyPods, seenTemplates, type ClassifiedPod } from './pods.ts'
 import type { Scene } from './scene.ts'
 import { count, some } from './text.ts'
@@ -30,14 +30,15 @@ export function notePods(scene: Scene, status: Status): Status {
     new Set(pods.value.map(({ template }) => template)),
   )
   const since = new Map((status.lapsed ?? []).map(({ pod, since: at }) => [pod, at]))
-  const lapsed = classified(scene, status, pods.value)
+  const all = classified(scene, status, pods.value)
+  const lapsed = all
     .filter((entry) => entry.class === 'lapsed')
     .map(({ pod }) => ({ pod: pod.uid, since: since.get(pod.uid) ?? isoTime(scene.now) }))
     .sort((a, b) => a.since.localeCompare(b.since) || a.pod.localeCompare(b.pod))
     .slice(0, MOST_LAPSED)
   return {
     ...status,
-    newcomers: noteNewcomers(scene, status, pods.value, templates),
+    newcomers: noteNewcomers(scene, status, all, templates),
     templates: templates.length === 0 ? undefined : templates,
     lapsed: lapsed.length === 0 ? undefined : lapsed,
   }
@@ -72,6 +73,13 @@ export function assessConvergence(scene: Scene, status: Status, doc: RoutingDocu
     return no(
       'PodsJoining',
       `${count(joining.length, 'pod')} whose client has not registered yet: ${some(joining.map(describe))}`,
+    )
+  // They may have written without the client, and may as well have been the first of a rollout.
+  const vanished = pendingNewcomers(scene, status)
+  if (vanished.length > 0)
+    return no(
+      'PodsVanished',
+      `${count(vanished.length, 'pod')} gone before a client registered: ${some(vanished.map(describe))}; judged at ${isoTime(Math.max(...vanished.map((one) => judgedAt(scene, status, one))))}`,
     )
   const lapsed = of('lapsed').filter((pod) => doc.phase === 'Legacy' || isFresh(scene, status, pod))
   if (lapsed.length > 0)
@@ -128,6 +136,8 @@ function isFresh(scene: Scene, status: Status, pod: PodObservation): boolean {
   return scene.now < (timeMs(noted) ?? scene.now) + scene.joinTimeoutMs
 }
 
+type Described = Pick<PodObservation, 'name' | 'workload' | 'image' | 'trouble'>
+
 // Templates of pods that are there are never forgotten for those of pods that are not.
 function keepTemplates(templates: readonly string[], present: ReadonlySet<string>): string[] {
   const gone = templates.filter((template) => !present.has(template))
@@ -137,7 +147,7 @@ function keepTemplates(templates: readonly string[], present: ReadonlySet<string
   return templates.filter((template) => kept.has(template))
 }
 
-function describe({ name, workload, image, trouble }: PodObservation): string {
+function describe({ name, workload, image, trouble }: Described): string {
   return `${name} (${workload}, image ${image}${trouble === undefined ? '' : `; ${trouble}`})`
 }
 

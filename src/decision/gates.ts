@@ -39,6 +39,7 @@ const STATE_GATES: readonly Gate[] = [
   preflightDone,
   proofs,
   soaking,
+  newcomersJudged,
 ]
 /** What must hold besides before a forward step. */
 const STEP_GATES: readonly Gate[] = [converged, idsFit, checksPass, writersKnown]
@@ -94,6 +95,12 @@ function converging({ status, convergence, doc }: View): Verdict | undefined {
 
 function converged({ convergence, doc }: View): Verdict | undefined {
   return convergence.converged === true ? undefined : notConverged(convergence, doc)
+}
+
+/** Who may have written without the client holds what is claimed of every key, also where all the others run the routing. */
+function newcomersJudged({ status, convergence, doc }: View): Verdict | undefined {
+  if (doc.phase !== 'BackfillVerify' || status.newcomers === undefined) return undefined
+  return notConverged(convergence, doc)
 }
 
 function notConverged({ reason, message }: Convergence, doc: RoutingDocument): Verdict {

@@ -307,6 +307,20 @@ export const MUTANTS: readonly Mutant[] = [
     ...DECISION,
   },
   {
+    name: 'a step does not wait for a pod that is gone and may have been without the client',
+    file: 'src/decision/convergence.ts',
+    find: 'if (vanished.length > 0)',
+    replace: 'if (vanished.length > 99)',
+    ...DECISION,
+  },
+  {
+    name: 'BackfillVerify is done while a pod may be without the client',
+    file: 'src/decision/gates.ts',
+    find: "if (doc.phase !== 'BackfillVerify' || status.newcomers === undefined) return undefined",
+    replace: 'return undefined',
+    ...DECISION,
+  },
+  {
     name: 'a fence above everything known is no contradiction',
     file: 'src/decision/truth.ts',
     find: 'if (fence !== undefined && fence > epoch) return',

@@ -7,10 +7,12 @@ import {
   condition,
   conditionText,
   documentIn,
+  eventReasons,
   HOUR,
   member,
   MINUTE,
   pod,
+  proven,
   run,
   SECOND,
   specOf,
@@ -112,7 +114,7 @@ describe('a pod of a template that no client has had, gone before joinTimeout is
     expect(noted(proven).newcomers).toEqual([expect.objectContaining({ pod: 'uid-stranger', template: 'old' })])
   })
 
-  test('voids nothing until its time is up: a pod of its template may still become a member', () => {
+  test('voids nothing until its time is up, though it has ended: a pod of its template may still become a member', () => {
     const status = noted(proven)
     const decision = go(status, [pod('a')], [live('a', status)], T0 + 3 * MINUTE - 1)
     expect(decision.status.failed).toBeUndefined()
@@ -144,6 +146,96 @@ describe('a pod of a template that no client has had, gone before joinTimeout is
     const decision = go(changed, [pod('a')], [live('a', status)], T0 + 3 * MINUTE)
     expect(decision.status.failed).toBeUndefined()
     expect(decision.status.newcomers).toHaveLength(1)
+  })
+})
+
+describe('while a pod that is gone may have been without the client', () => {
+  const end = T0 + 2 * HOUR
+  const stranger = pod('stranger', { template: 'old', startedAt: end })
+  const soaked = { soakEndsAt: isoTime(T0 + HOUR), soakCountedThrough: isoTime(end) }
+  const dual = statusAt('DualWrite', { over: { evidence: proven('verifiedTarget'), fence: 5, ...soaked } })
+  const whole = statusAt('BackfillVerify', {
+    over: { evidence: proven('verifiedTarget', 'backfill', 'verifiedBoth'), fence: 5, ...soaked },
+  })
+  const look = (
+    status: Status,
+    now: number,
+    pods: readonly PodObservation[] = [pod('a')],
+    members: readonly MemberObservation[] = [live('a', status)],
+    redis: Parameters<typeof worldOf>[2] = {},
+  ): Decision =>
+    run(status, worldOf(status, { pods: { known: true, value: pods } }, { members, ...redis }), {
+      spec: specOf({ targetPhase: 'BackfillVerify' }),
+      now,
+    })
+  const seen = (status: Status, now = end + 10 * SECOND): Status =>
+    look(status, now, [pod('a'), stranger], [live('a', status)]).status
+
+  test('no forward step is taken, whether its fence stands or not, and status says what it waits for', () => {
+    expect(look(dual, end).status.phase).toBe('ReadRouting')
+    for (const fence of [4, 5]) {
+      const joining = seen({ ...dual, fence })
+      const decision = look(joining, end + 20 * SECOND)
+      expect(actionTypes(decision)).not.toContain('RaiseFence')
+      expect(decision.status.phase).toBe('DualWrite')
+      expect(conditionText(decision, 'Ready')).toBe('False PodsVanished')
+      expect(decision.status.awaits).toContain(
+        'stranger (Deployment/api, image api:2); judged at 2026-01-01T02:02:00.000Z',
+      )
+    }
+  })
+
+  test('judged when its time is up, it voids what was proven, and the walk goes back instead', () => {
+    const decision = look(look(seen(dual), end + MINUTE).status, end + 2 * MINUTE)
+    expect(conditionText(decision, 'Converged')).toBe('False UnawarePod')
+    expect(decision.status).toMatchObject({ phase: 'Legacy', failed: { reason: 'UnawarePod', phase: 'DualWrite' } })
+    expect(decision.status.evidence).toBeUndefined()
+  })
+
+  test('the step is taken once a pod of its template is a member: it was a rollout', () => {
+    const next = pod('b', { template: 'old', startedAt: end + 20 * SECOND })
+    const gone = look(seen(dual), end + 20 * SECOND).status
+    const decision = look(gone, end + 30 * SECOND, [pod('a'), next], [live('a', gone), live('b', gone)])
+    expect(decision.status.phase).toBe('ReadRouting')
+    expect(decision.status.evidence).toEqual(dual.evidence)
+  })
+
+  test('BackfillVerify does not report done, neither while the pod is there nor until it is judged', () => {
+    expect(conditionText(look(whole, end), 'TargetReached')).toBe('True TargetReached')
+    const there = look(whole, end + 10 * SECOND, [pod('a'), stranger], [live('a', whole)])
+    expect(conditionText(there, 'TargetReached')).toBe('False PodsJoining')
+    const gone = look(there.status, end + 20 * SECOND)
+    expect(conditionText(gone, 'TargetReached')).toBe('False PodsVanished')
+    expect(gone.status.soakEndsAt).toBe(whole.soakEndsAt)
+    const blind = run(gone.status, worldOf(gone.status, { pods: { known: false, reason: 'x', message: 'no' } }), {
+      spec: specOf({ targetPhase: 'BackfillVerify' }),
+      now: end + 30 * SECOND,
+    })
+    expect(conditionText(blind, 'TargetReached')).toBe('False PodsUnknown')
+    expect(conditionText(look(gone.status, end + 2 * MINUTE), 'TargetReached')).toMatch(/^False/)
+  })
+
+  test('a step back is taken', () => {
+    const status = seen(dual)
+    const decision = run(status, worldOf(status), { spec: specOf({ targetPhase: 'Legacy' }), now: end + 20 * SECOND })
+    expect(decision.status.phase).toBe('Legacy')
+    expect(eventReasons(decision)).toContain('SteppedBack')
+  })
+
+  test('also one that ended while Redis had just changed is kept in mind', () => {
+    const ended = { ...stranger, phase: 'Failed' as const, endedAt: end + 5 * SECOND }
+    const restarted = { runId: 'run-2' }
+    const there = look(dual, end + 10 * SECOND, [pod('a'), ended], [live('a', dual)], restarted).status
+    const gone = look(there, end + 20 * SECOND, [pod('a')], [live('a', dual)], restarted)
+    expect(conditionText(gone, 'Converged')).toBe('False PodsVanished')
+    const judged = look(gone.status, end + 130 * SECOND, [pod('a')], [live('a', dual)], restarted)
+    expect(conditionText(judged, 'Converged')).toBe('False UnawarePod')
+  })
+
+  test('one of a node whose clock is fast is not waited for longer than others', () => {
+    const early = { ...stranger, startedAt: end + HOUR }
+    const { status } = look(dual, end + 10 * SECOND, [pod('a'), early], [live('a', dual)])
+    expect(conditionText(look(status, end + 130 * SECOND), 'Converged')).toBe('False UnawarePod')
   })
 })
 

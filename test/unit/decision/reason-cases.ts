@@ -188,6 +188,10 @@ export const CASES: Readonly<Record<Exclude<Reason, Operators>, () => Decision>>
   PodsJoining: () => run(canary(), worldOf(canary(), pods(pod('a'), pod('b', { startedAt: T0 })))),
   PodsLapsed: () => run(canary(), worldOf(canary(), {}, { members: [member('a')] })),
   PodsUnknown: () => run(canary(), worldOf(canary(), { pods: unknown })),
+  PodsVanished: () => {
+    const seen = run(canary(), worldOf(canary(), pods(pod('a'), pod('b', { template: 't9', startedAt: T0 }))))
+    return run(seen.status, worldOf(seen.status))
+  },
   PreflightBlocked: () => blockedBy([{ reason: 'EvictionPolicy', message: 'maxmemory-policy is allkeys-lru' }]),
   PreflightPassed: () => {
     const running = legacy({ work: { preflight: account({ inputs }) } })
