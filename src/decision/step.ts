@@ -60,7 +60,9 @@ export function takeStep(stand: Stand): Decision {
     return end(verdict('moving', 'StepDue', `${stateText(state)} is done, ${stateText(wanted.state)} is next`), {
       wantsLive: true,
     })
-  if (wanted.kind !== 'abort' && !isFenced(scene, status, doc.epoch)) {
+  // A guard that was refused is raised in a pass of its own, which can say so.
+  const isRefused = scene.observations.refused?.action === 'RaiseFence'
+  if (wanted.kind !== 'abort' && (isRefused || !isFenced(scene, status, doc.epoch))) {
     const raise: Action = { type: 'RaiseFence', epoch: doc.epoch }
     const text = `epochs below ${doc.epoch} are shut out before ${stateText(wanted.state)}`
     return end(verdict('moving', 'RaisingFence', text), { actions: [raise] })
@@ -110,13 +112,16 @@ function publishStep(stand: Stand, step: Exclude<Step, { kind: 'rest' }>): Decis
   })
   const event = note(reason, `${stateText(from)} -> ${stateText(step.state)}, epoch ${epoch}`)
   const next = parseDocument(status.routing ?? '')
-  return takeStep({
+  const decision = takeStep({
     ...stand,
     account: { status, events: [...account.events, event], soaked: false, due: [] },
     doc: next,
     convergence: assessConvergence(scene, status, next),
     mayWrite: true,
   })
+  // The fence may stand since a step that was withdrawn, and replicas lack what was done and proven after it.
+  const { lineage } = scene.redis
+  return step.kind === 'abort' ? decision : { ...decision, guard: { type: 'RaiseFence', epoch: doc.epoch, lineage } }
 }
 
 const REASON_OF = {

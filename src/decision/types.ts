@@ -202,7 +202,12 @@ export type Action =
   /** Server-side apply of the operator's keys. */
   | { readonly type: 'ApplyConfigMap'; readonly document: string }
   /** Raise min_epoch, WAIT for the replicas, read it back; the executor then sets status.fence. */
-  | { readonly type: 'RaiseFence'; readonly epoch: number }
+  | {
+      readonly type: 'RaiseFence'
+      readonly epoch: number
+      /** master_replid that the primary must have; undefined: any. */
+      readonly lineage?: string
+    }
   | {
       readonly type: 'CreateJob'
       readonly attempt: number
@@ -228,6 +233,11 @@ export interface EventNote {
 }
 
 export interface Decision {
+  /**
+   * Comes before all else: where it is refused, neither is the status written nor anything done. A step is published only
+   * once every replica has acknowledged whatever this decision relies on.
+   */
+  readonly guard?: Extract<Action, { type: 'RaiseFence' }>
   /** Complete; written only where it differs from the one read. */
   readonly status: Status
   readonly actions: readonly Action[]

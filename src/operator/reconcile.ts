@@ -128,7 +128,7 @@ export class Reconciler {
   }
 
   async #pass(key: string, resource: JobKeyMigration, signal: AbortSignal): Promise<ReconcileResult> {
-    const { gather, metrics, log } = this.#deps
+    const { gather, metrics } = this.#deps
     const refusedBefore = this.#refused.get(key)
     let observations = await gather(resource, false, signal)
     let decision = this.#decide(resource, observations, refusedBefore)
@@ -139,6 +139,11 @@ export class Reconciler {
       observations = await gather(resource, true, signal)
       decision = this.#decide(resource, observations, refusedBefore)
     }
+    const { guard, actions } = decision
+    const act = (on: JobKeyMigration, some: readonly Action[]): Promise<Refused | undefined> =>
+      this.#act({ resource: on, status: decision.status, cluster: observations.cluster, signal }, some)
+    const held = guard === undefined ? undefined : await act(resource, [guard])
+    if (held !== undefined) return this.#refuse(key, held, decision)
     const written = await this.#write(resource, decision.status, signal)
     if (written === 'conflict') return { requeueAfterMs: 1 }
     if (written === 'stripped') {
@@ -147,19 +152,21 @@ export class Reconciler {
     }
     for (const note of decision.events) this.#note(written, note)
     metrics.show(key, { status: decision.status, observations })
-    const refused = await this.#act(written, decision, observations.cluster, signal)
-    if (refused !== undefined) {
-      log.warn('action not done', { resource: key, ...refused })
-      return { requeueAfterMs: Math.min(this.#noteRefused(key, refused), decision.requeueAfterMs) }
-    }
+    const refused = await act(written, actions)
+    if (refused !== undefined) return this.#refuse(key, refused, decision)
     // What stood in status has gone through: the next pass takes it out.
     if (this.#refused.delete(key)) return { requeueAfterMs: 1 }
     return { requeueAfterMs: Math.max(1, Math.min(decision.requeueAfterMs, LONGEST_REQUEUE_MS)) }
   }
 
+  #refuse(key: string, refused: Refused, { requeueAfterMs }: Decision): ReconcileResult {
+    this.#deps.log.warn('action not done', { resource: key, ...refused })
+    return { requeueAfterMs: Math.min(this.#noteRefused(key, refused), requeueAfterMs) }
+  }
+
   /** Keeps in mind what is to stand in status. Returns when to try again, ms. */
   #noteRefused(key: string, { action, reason, message }: Refused): number {
-    if (reason === 'Conflict' || reason === 'LeaseLost') return REFUSED_REQUEUE_MS
+    if (reason === 'Conflict' || reason === 'LeaseLost' || reason === 'FailedOver') return REFUSED_REQUEUE_MS
     const before = this.#refused.get(key)
     const times = before?.action === action ? before.times + 1 : 1
     this.#refused.set(key, { action, reason, message, times })
@@ -171,20 +178,15 @@ export class Reconciler {
     return this.#deps.decide(resource, observations, this.#deps.clock.now())
   }
 
-  async #act(
-    resource: JobKeyMigration,
-    decision: Decision,
-    cluster: string,
-    signal: AbortSignal,
-  ): Promise<Refused | undefined> {
-    const context = { resource, status: decision.status, cluster, signal }
-    for (const action of decision.actions) {
+  async #act(context: ActionContext, actions: readonly Action[]): Promise<Refused | undefined> {
+    const { resource, status } = context
+    for (const action of actions) {
       if (!this.#deps.leads())
         return { action: action.type, reason: 'LeaseLost', message: 'the lease is not ours any more' }
       const result = await this.#deps.execute(context, action)
       if (!result.ok) return { action: action.type, reason: result.reason, message: result.message }
       const resourceName = `${resource.metadata.namespace}/${resource.metadata.name}`
-      this.#deps.log.info('action done', { resource: resourceName, action: action.type, epoch: decision.status.epoch })
+      this.#deps.log.info('action done', { resource: resourceName, action: action.type, epoch: status.epoch })
     }
     return undefined
   }

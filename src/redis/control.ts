@@ -157,6 +157,8 @@ export interface FenceResult {
     /** Those that hold it up, and how: empty where it is confirmed. */
     readonly behind: readonly string[]
   }
+  /** master_replid of the primary that was waited for. */
+  readonly lineage: string
   /**
    * `fence` stands and every connected replica has it. Only then may the next epoch be published. One in full sync counts, and
    * holds it up until it is done: until then it has what it had before, and may be promoted with that.
@@ -202,6 +204,7 @@ export async function raiseFence(
   return {
     fence,
     replicas: { connected: after.connected, acknowledged, behind: all ? [] : replicasBehind(after.info, offset) },
+    lineage: infoField(after.info, 'master_replid') ?? '',
     confirmed: fence >= epoch && all,
   }
 }

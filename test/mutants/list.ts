@@ -321,6 +321,13 @@ export const MUTANTS: readonly Mutant[] = [
     ...DECISION,
   },
   {
+    name: 'a step relies on what no replica has acknowledged',
+    file: 'src/decision/step.ts',
+    find: "return step.kind === 'abort' ? decision :",
+    replace: "return step.kind !== 'back' ? decision :",
+    ...DECISION,
+  },
+  {
     name: 'a fence above everything known is no contradiction',
     file: 'src/decision/truth.ts',
     find: 'if (fence !== undefined && fence > epoch) return',

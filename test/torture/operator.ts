@@ -147,6 +147,7 @@ export class TortureOperator {
     if (decision.wantsLive) decision = decide(resource, { ...(await this.#observe(resource)), live: true }, Date.now())
     if (this.#stopped) return
     const before = this.document
+    if (decision.guard !== undefined && !(await this.#carryOut(decision.guard))) return
     const voided = this.#status?.evidence?.voided
     const held = this.#status?.work?.['verify']?.since
     // As the API server would give it back.
@@ -241,7 +242,8 @@ export class TortureOperator {
         this.#options.publish(action.document)
         return true
       case 'RaiseFence': {
-        const { confirmed } = await raiseFence(c, KEYS, action.epoch, CALL)
+        const raised = await raiseFence(c, KEYS, action.epoch, CALL)
+        const confirmed = raised.confirmed && (action.lineage ?? raised.lineage) === raised.lineage
         if (confirmed) this.#status = { ...this.#status, fence: action.epoch }
         return confirmed
       }

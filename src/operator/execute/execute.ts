@@ -42,8 +42,8 @@ export interface ActionContext {
 export type ActionResult =
   { readonly ok: true } | { readonly ok: false; readonly reason: Refusal; readonly message: string }
 
-/** Why; `Conflict` and `LeaseLost` are no fault of anybody's, and the next pass answers them. */
-export type Refusal = Reason | 'Conflict' | 'LeaseLost'
+/** Why; `Conflict`, `LeaseLost` and `FailedOver` are no fault of anybody's, and the next pass answers them. */
+export type Refusal = Reason | 'Conflict' | 'LeaseLost' | 'FailedOver'
 
 const DONE: ActionResult = { ok: true }
 const CALL = { deadlineMs: 10_000 }
@@ -78,7 +78,7 @@ async function carryOut(deps: ExecutorDeps, context: ActionContext, action: Acti
       return DONE
     }
     case 'RaiseFence':
-      return confirmFence(deps, context, action.epoch)
+      return confirmFence(deps, context, action)
     case 'CreateJob': {
       const { attempt, suspend } = action
       const redis = formatRedisAddress(resolveRedis(resource.spec.redis, namespace))
@@ -109,10 +109,17 @@ async function carryOut(deps: ExecutorDeps, context: ActionContext, action: Acti
 }
 
 /** The fence counts as raised only once read back and known to every replica: then the status says so. */
-async function confirmFence(deps: ExecutorDeps, context: ActionContext, epoch: number): Promise<ActionResult> {
+async function confirmFence(
+  deps: ExecutorDeps,
+  context: ActionContext,
+  { epoch, lineage }: Extract<Action, { type: 'RaiseFence' }>,
+): Promise<ActionResult> {
   const { resource, signal } = context
-  const { confirmed, fence, replicas } = await raiseFence(await redisOf(deps, resource), keysFor(resource), epoch, CALL)
-  if (!confirmed) {
+  const raised = await raiseFence(await redisOf(deps, resource), keysFor(resource), epoch, CALL)
+  const { fence, replicas } = raised
+  if (lineage !== undefined && lineage !== raised.lineage)
+    return refuse('FailedOver', 'Redis has failed over, or was started anew, since it was looked at')
+  if (!raised.confirmed) {
     const { acknowledged, connected, behind } = replicas
     const without = behind.length === 0 ? '' : `; not yet: ${behind.join(', ')}`
     return refuse(
@@ -120,6 +127,7 @@ async function confirmFence(deps: ExecutorDeps, context: ActionContext, epoch: n
       `fence ${epoch} was asked for and ${fence} read back; ${acknowledged} of ${connected} replicas have it${without}`,
     )
   }
+  if ((resource.status?.fence ?? 0) >= epoch) return DONE
   const { resourceVersion } = resource.metadata
   await deps.client.patchStatus<KubeObject>(MIGRATIONS, resource.metadata, { fence: epoch }, resourceVersion, {
     fieldManager: FIELD_MANAGER,

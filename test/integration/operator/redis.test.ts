@@ -233,6 +233,18 @@ describe('an action', () => {
     expect(patches).toEqual([[{ fence: 4 }, '10']])
   })
 
+  it('confirms a fence that the status knows without writing it again, on the lineage that was seen alone', async () => {
+    const lineage = /master_replid:(\w+)/.exec(await admin.info('replication'))?.[1]
+    const known = context()
+    const seen = { ...known, resource: { ...known.resource, status: { fence: 6 } } }
+    expect(await execute(deps, seen, { type: 'RaiseFence', epoch: 6, lineage: lineage ?? '' })).toEqual({ ok: true })
+    expect(patches).toEqual([])
+    expect(await execute(deps, seen, { type: 'RaiseFence', epoch: 6, lineage: 'another' })).toMatchObject({
+      ok: false,
+      reason: 'FailedOver',
+    })
+  })
+
   it('does not count a fence that a connected replica has not acknowledged', async () => {
     const replica = await startRedis({
       dir: join(dir, 'stopped'),

@@ -98,6 +98,7 @@ export class World {
     let decision = decide(this.resource, this.observe(false), this.now)
     if (decision.wantsLive) decision = decide(this.resource, this.observe(true), this.now)
     StatusSchema.parse(decision.status)
+    if (decision.guard !== undefined) this.act(decision.guard)
     if (decision.status.epoch !== this.status?.epoch) this.past.push({ status: this.status, record: this.record })
     this.status = decision.status
     this.copies.push(decision.status)

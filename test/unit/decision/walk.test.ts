@@ -1,4 +1,4 @@
-import type { SpecInput } from '../../../src/api/schema.ts'
+import type { Spec, SpecInput } from '../../../src/api/schema.ts'
 import type { Status } from '../../../src/api/status.ts'
 import { isoTime } from '../../../src/decision/time.ts'
 import type { Observations } from '../../../src/decision/types.ts'
@@ -60,6 +60,8 @@ function soaked(phase: Parameters<typeof statusAt>[0], put: Put = {}): Status {
   })
 }
 
+const KEYS = { legacy: 'ai:job:{job_id}', target: 'ai:job:{workspace_id}:{job_id}' }
+
 describe('a forward step', () => {
   const spec = steps()
   const status = soaked('DualWrite', { percent: 10, from: ['Legacy', 0] })
@@ -110,6 +112,39 @@ describe('a forward step', () => {
     expect(actionTypes(decision)).toEqual(['WriteRecord', 'ApplyConfigMap'])
     expect(eventReasons(decision)).toContain('StepTaken')
     expect(decision.status.history?.at(-1)).toMatchObject({ from: 'DualWrite 10 %', to: 'DualWrite 50 %', epoch: 6 })
+  })
+
+  test.each<[string, Status, Spec, boolean]>([
+    ['a step forward', status, spec, true],
+    ['a step back', status, specOf({ targetPhase: 'Legacy' }), true],
+    [
+      'other queues in the document',
+      status,
+      steps({ targetPhase: 'DualWrite', canaryPercentage: 10, keys: { ...KEYS, queues: [{ key: 'q' }] } }),
+      true,
+    ],
+    [
+      'an abort, which waits for nothing',
+      { ...status, convergedAt: undefined },
+      specOf({ targetPhase: 'Legacy' }),
+      false,
+    ],
+  ])('%s gets a WAIT of its own, though its fence stands since one that was withdrawn', (_, put, wanted, guarded) => {
+    const before: Status = { ...put, fence: 5 }
+    const behind = { members: [{ ...member('a'), lease: { epoch: 4, hash: 'x' } }] }
+    const decision = run(before, worldOf(before, judged, guarded ? {} : behind), { spec: wanted, now: later })
+    expect(decision.status.epoch).toBe(6)
+    expect(decision.guard).toEqual(guarded ? { type: 'RaiseFence', epoch: 5, lineage: 'replid-1' } : undefined)
+  })
+
+  test('is not published where the fence was refused: that is tried in a pass of its own, which says so', () => {
+    const before: Status = { ...status, fence: 5 }
+    const refused = { action: 'RaiseFence', reason: 'FenceNotConfirmed', message: '0 of 1 replicas have it' } as const
+    const decision = go({ refused }, { fence: 5 }, before)
+    expect(decision.guard).toBeUndefined()
+    expect(decision.status.epoch).toBe(5)
+    expect(actionTypes(decision)).toEqual(['RaiseFence'])
+    expect(decision.status.awaits).toContain('0 of 1 replicas')
   })
 
   test.each<[string, Seen, Parameters<typeof redisOf>[0], string]>([

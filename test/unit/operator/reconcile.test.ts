@@ -192,6 +192,25 @@ describe('a pass', () => {
     expect(bench.did).toEqual(['gather', 'gather live', 'MarkBackfilled at 10'])
   })
 
+  it('carries out the guard of a step before its status is written', async () => {
+    bench.decision = decision({ guard: { type: 'RaiseFence', epoch: 1 }, status: { epoch: 2 }, actions: [ACTION] })
+    await bench.pass()
+    expect(bench.did).toEqual(['gather', 'RaiseFence at 10', 'status ["epoch"]', 'MarkBackfilled at 11'])
+  })
+
+  it('writes nothing where the guard of a step is refused, and says so in the next pass', async () => {
+    const told: unknown[] = []
+    bench.result = { ok: false, reason: 'FenceNotConfirmed', message: 'x' }
+    bench.decision = (_live, _given, { refused }) => {
+      told.push(refused?.message)
+      return decision({ guard: { type: 'RaiseFence', epoch: 1 }, status: { epoch: 2 }, actions: [ACTION] })
+    }
+    expect(await bench.pass()).toEqual({ requeueAfterMs: 2000 })
+    await bench.pass()
+    expect(bench.did).toEqual(['gather', 'RaiseFence at 10', 'gather', 'RaiseFence at 10'])
+    expect(told).toEqual([undefined, 'x'])
+  })
+
   it('looks again after five minutes at the latest', async () => {
     bench.decision = decision({ requeueAfterMs: 30 * 24 * 3_600_000 })
     expect(await bench.pass()).toEqual({ requeueAfterMs: 300_000 })
