@@ -17,13 +17,26 @@ export const SCOPES: Readonly<Record<string, Scope>> = {
   'two workspaces that use the same job id': { ...ONE, workspaces: 2, slow: true, lapses: true },
   'three clients, slow': { ...ONE, clients: 3, slow: true },
   'three clients, killed and lapsing': { ...ONE, clients: 3, restarts: true, lapses: true },
-  'a pod without the client until DualWrite, purge and repair': { ...ONE, slow: true, unaware: 'noticed' },
+  'a pod without the client until DualWrite, purge and repair': {
+    ...ONE,
+    slow: true,
+    unaware: 'noticed',
+    resumes: true,
+  },
   'the same for a selected job that expires': {
     ...ONE,
     selected: true,
     slow: true,
     expiry: true,
     unaware: 'noticed',
+  },
+  'a pod without the client, repair, a failover': { ...ONE, clients: 1, unaware: 'noticed', failover: true },
+  'a pod without the client while targets are read': {
+    ...ONE,
+    clients: 1,
+    unaware: 'noticed',
+    resumes: true,
+    alarm: true,
   },
   'rights that come and go, the same routing under a new epoch': {
     ...ONE,
@@ -87,8 +100,8 @@ export const NEGATIVES: Readonly<Record<string, NegativeCase>> = {
   'without the gate reads turn to the target while a pod without the client writes legacy': {
     off: ['gate'],
     scope: { ...ONE, clients: 1, unaware: 'noticed', availability: false },
-    violates: /^I[12]/,
-    ends: /.*/,
+    violates: /^I2/,
+    ends: /client of epoch 4: /,
   },
   'without the gate a step shuts out a live member': {
     off: ['gate'],
@@ -180,6 +193,24 @@ export const NEGATIVES: Readonly<Record<string, NegativeCase>> = {
     violates: /^I3/,
     ends: /backfill writes the target key/,
   },
+  'where it does not hold the workspace against the name of the target it copies to that of another': {
+    off: ['workspaceChecked'],
+    scope: { ...ONE, workspaces: 2 },
+    violates: /^I3/,
+    ends: /backfill writes the target key/,
+  },
+  'where expire does not ask a job that is gone is there': {
+    off: ['expireIfExists'],
+    scope: { ...ONE, expiry: true },
+    violates: /^I2: expire was done/,
+    ends: /expire in w1 -> OK/,
+  },
+  'where work of before creates were at 100 % counts BackfillVerify is done without it': {
+    off: ['boundToBase'],
+    scope: { ...ONE, clients: 1 },
+    violates: /^I4: BackfillVerify reports done/,
+    ends: /takes in|publishes BackfillVerify/,
+  },
   'where backfill carries the value it writes an old one': {
     off: ['copyInside'],
     scope: ONE,
@@ -216,11 +247,29 @@ export const NEGATIVES: Readonly<Record<string, NegativeCase>> = {
     violates: /^I2/,
     ends: /compare-and-set in w1/,
   },
-  'where a pod without the client voids nothing BackfillVerify is done over what it left': {
+  'where a pod without the client voids nothing reads turn to targets that it has aged': {
     off: ['voidUnaware'],
     scope: { ...ONE, clients: 1, unaware: 'noticed' },
-    violates: /^I[124]/,
-    ends: /.*/,
+    violates: /^I2/,
+    ends: /client of epoch 4: /,
+  },
+  'where a verify goes on from before a pod without the client reads turn to what that pod has aged': {
+    off: ['voidCheckpoint'],
+    scope: { ...ONE, clients: 1, unaware: 'noticed', resumes: true },
+    violates: /^I2/,
+    ends: /client of epoch 4: /,
+  },
+  'where a pod that is gone holds no step reads turn to targets that it has aged': {
+    off: ['holdPending'],
+    scope: { ...ONE, clients: 1, unaware: 'noticed' },
+    violates: /^I2/,
+    ends: /client of epoch 4: /,
+  },
+  'where it holds no step BackfillVerify is done over what it changed': {
+    off: ['holdPending'],
+    scope: { ...ONE, clients: 1, unaware: 'noticed', alarm: true },
+    violates: /^I4/,
+    ends: /pod without the client: /,
   },
   'where a failover voids nothing BackfillVerify is done over copies that were lost': {
     off: ['voidLineage'],
@@ -231,14 +280,20 @@ export const NEGATIVES: Readonly<Record<string, NegativeCase>> = {
   'where no replica has acknowledged the fence a failover lets an old client in': {
     off: ['ackedFence'],
     scope: { ...ONE, clients: 1, lapses: true, failover: true, availability: false },
-    violates: /^I/,
-    ends: /.*/,
+    violates: /^I4/,
+    ends: /client of an older epoch: create/,
   },
   'where replicas are asked before the proofs a failover brings a job without target key to reads without fallback': {
     off: ['ackedForStep'],
     scope: { ...ONE, clients: 1, failover: true },
     violates: /^I2: a read missed a job that is there/,
     ends: /client of epoch \d+: get/,
+  },
+  'where replicas are asked before the repair a failover brings back what it put right': {
+    off: ['ackedForStep'],
+    scope: { ...ONE, clients: 1, unaware: 'noticed', failover: true },
+    violates: /^I2/,
+    ends: /client of epoch 4: /,
   },
   'without owner keys two workspaces make the same job id, of which legacy holds one': {
     off: ['owner'],
@@ -347,7 +402,7 @@ export const ROWS: Readonly<Record<string, RowCase>> = {
     phase: 'NoFallback',
     change: { createLegacy: false },
     scope: { ...ONE, clients: 1 },
-    violates: /^I/,
+    violates: /^I5/,
   },
   'NoFallback that reads legacy keys first': {
     phase: 'NoFallback',
@@ -359,13 +414,13 @@ export const ROWS: Readonly<Record<string, RowCase>> = {
     phase: 'NoLegacyCreates',
     change: { existence: 'legacy' },
     scope: ONE,
-    violates: /^I/,
+    violates: /^I2: create was done/,
   },
   'NoLegacyCreates without target keys': {
     phase: 'NoLegacyCreates',
     change: { createTarget: 0 },
     scope: ONE,
-    violates: /^I/,
+    violates: /^I5/,
   },
   'NoLegacyCreates that asks owner keys and sets none': {
     phase: 'NoLegacyCreates',

@@ -43,12 +43,15 @@ export function proofsNeeded(state: Rung): readonly Proof[] {
 /** What must be proven before NoFallback is left in either direction, once jobs were made without legacy keys. */
 export const PROVEN_BACK = WORK.reverse | WORK.verifiedBoth
 
-type Evidence = Pick<State, 'base' | 'back' | 'proofs' | 'looked'>
+/** What the phases of today prove; its work goes on from checkpoints. */
+export const OF_PRODUCT = WORK.verifiedTarget | WORK.backfill | WORK.verifiedBoth
 
-/** Evidence under a state that is about to be published; `keepBase`: the rule off that voids it below 100 %. */
-export function evidenceAfter(s: Evidence, state: Rung, keepBase: boolean): Evidence {
+type Evidence = Pick<State, 'base' | 'back' | 'proofs' | 'looked' | 'halfway'>
+
+/** Evidence under a state that is about to be published. */
+export function evidenceAfter(s: Evidence, state: Rung, { baseEpoch, boundToBase }: Rules): Evidence {
   const older = (age: Age): Age => (age >= OLD ? age : age + 1)
-  const base = keepBase && state.createTarget < 100 ? older(s.base) : baseUnder(s.base, state)
+  const base = !baseEpoch && state.createTarget < 100 ? older(s.base) : baseUnder(s.base, state)
   const { createLegacy } = rulesOf(state)
   const whole = (s.proofs & PROVEN_BACK) === PROVEN_BACK
   const back = !createLegacy ? LOST : s.back === LOST ? 0 : whole && s.back !== NEVER ? NEVER : older(s.back)
@@ -60,8 +63,12 @@ export function evidenceAfter(s: Evidence, state: Rung, keepBase: boolean): Evid
     (bits, [name, bit]) => (allowsWork(WORK_OF[name as Proof], state) ? bits | bit : bits),
     0,
   )
-  if (base === NEVER) return { base, back, proofs: 0, looked: 0 }
-  return { base, back, proofs: s.proofs & lasting, looked: s.looked & lasting & allowed }
+  // The rule off: a result counts whatever epoch its work began under.
+  const anyEpoch = boundToBase ? 0 : OF_PRODUCT
+  if (base === NEVER) return { base, back, proofs: 0, looked: s.looked & anyEpoch, halfway: 0 }
+  const looked = s.looked & lasting & (allowed | anyEpoch)
+  // One that waits for its next attempt is not closed by a phase that does not allow its work.
+  return { base, back, proofs: s.proofs & lasting, looked, halfway: s.halfway & lasting }
 }
 
 const EPOCH = 9

@@ -17,8 +17,8 @@ import {
 
 /** The replica holds what the primary holds. */
 export function caughtUp(s: State): State {
-  const { legacy, targets, owner, truth, fence, record } = s
-  return { ...s, replica: { legacy, targets, owner, truth, fence, record } }
+  const { legacy, targets, owner, truth, strays, fence, record } = s
+  return { ...s, replica: { legacy, targets, owner, truth, strays, fence, record } }
 }
 
 export type Emit = (label: string, state: State, broken?: string) => void
@@ -26,7 +26,7 @@ export type Emit = (label: string, state: State, broken?: string) => void
 const older = (age: Age): Age => (age >= OLD ? age : age + 1)
 
 const PROOFS = Object.entries(WORK)
-const VOID = { proofs: 0, looked: 0 }
+const VOID = { proofs: 0, looked: 0, halfway: 0 }
 
 /** The operator: the product's walk, gates and evidence over the states of the model. */
 export class Operator {
@@ -53,6 +53,8 @@ export class Operator {
     if (s.failedOver)
       emit('operator sees that Redis has failed over, evidence is void', { ...s, ...VOID, failedOver: false })
     if (s.fenceLost) emit('operator asserts the fence again', { ...s, fenceLost: false, ...VOID })
+    if (s.pending && s.record === 0)
+      emit('operator judges the pod that is gone, evidence is void', { ...s, ...this.#judged(s), pending: false })
     if (!s.converged && s.record === 0 && this.#converged(s))
       emit('operator sees every member on the routing in force', { ...s, converged: true })
     for (const step of this.#wanted(s)) this.#take(s, step, emit)
@@ -62,7 +64,7 @@ export class Operator {
 
   /** What a worker may be looking for now, in the phase that the record names. */
   due(s: State): readonly Proof[] {
-    if (s.record !== 0 || s.unaware || s.came === UNPUBLISHED) return []
+    if (s.record !== 0 || s.came === UNPUBLISHED) return []
     const { converged, base, back, proofs } = s
     const fence = s.fenceLost ? 7 : s.fence
     const key = s.rungs[0] | ((converged ? 1 : 0) << 4) | (base << 5) | (back << 8) | (proofs << 11) | (fence << 17)
@@ -85,7 +87,14 @@ export class Operator {
   /** `BackfillVerify` reports done: what the product needs proven there is proven. */
   isDone(s: State): boolean {
     const needed = this.#needed[s.rungs[0]] as number
+    if (this.#rules.holdPending && (s.unaware || s.pending)) return false
     return this.phase(s) === 'BackfillVerify' && (s.proofs & needed) === needed && !s.failedOver
+  }
+
+  // The rule off: an attempt that waits for its next one is taken for none where nothing is proven.
+  #judged({ proofs, halfway }: State): Partial<State> {
+    if (!this.#rules.voidUnaware) return {}
+    return this.#rules.voidCheckpoint || proofs !== 0 ? VOID : { ...VOID, halfway }
   }
 
   /** Every job must have its legacy key: from here the walk back is routing alone. */
@@ -171,6 +180,7 @@ export class Operator {
     if (!this.#rules.gate) return true
     return (
       !s.unaware &&
+      !(s.pending && this.#rules.holdPending) &&
       s.clients.every((client) =>
         client.joining
           ? false
@@ -188,7 +198,7 @@ export class Operator {
   }
 
   #publish(s: State, rung: number, came: number): State {
-    const evidence = evidenceAfter(s, this.#rungs[rung] as Rung, !this.#rules.baseEpoch)
+    const evidence = evidenceAfter(s, this.#rungs[rung] as Rung, this.#rules)
     const { replica } = s
     const next = (age: Age): Age => (age < 2 ? age + 1 : 2)
     return {

@@ -1,6 +1,6 @@
 import type { System } from './explore.ts'
 import { phaseIndex } from '../../src/protocol/phases.ts'
-import { WORK_OF } from './evidence.ts'
+import { OF_PRODUCT, WORK_OF } from './evidence.ts'
 import { isOfProduct, routeOf, rungs, type Route } from './ladder.ts'
 import { caughtUp, Operator, type Emit } from './operator.ts'
 import { ALL_RULES, type Rules, type Scope } from './rules.ts'
@@ -78,6 +78,9 @@ export class Protocol implements System<State> {
 
   /** The invariants that can be seen in one state. */
   check(s: State): string | undefined {
+    if (this.operator.isDone(s) && !isMigrated(s))
+      return 'I4: BackfillVerify reports done, and the keys are not as they shall be'
+    if (this.#scope.alarm === true) return undefined
     if (this.operator.mustBeWhole(s)) {
       if (s.legacy !== s.truth)
         return 'I5: legacy does not hold what was acknowledged last: a walk back to Legacy would lose it'
@@ -94,8 +97,6 @@ export class Protocol implements System<State> {
         (s.strays & (1 << w)) !== 0 || s.clients.some(({ half, halfOf }) => isHalfWrite(half) && halfOf === w)
       if (s.legacy !== NOTHING && s.legacy !== target && !excused) return 'I1: both keys of the job exist and differ'
     }
-    if (this.operator.isDone(s) && !isMigrated(s))
-      return 'I4: BackfillVerify reports done, and the keys are not as they shall be'
     if (this.operator.phase(s) === 'Completed' && s.legacy !== NOTHING) return 'I4: Completed, and a legacy key is left'
     return undefined
   }
@@ -216,7 +217,8 @@ export class Protocol implements System<State> {
     const meant = meaning(operation, s.truth, w, seen)
     const strays = operation === 'create' && answer.ok ? s.strays & ~(1 << w) : s.strays
     const after = noteMisses({ ...s, ...keys, strays, truth: meant.truth })
-    emit(`${label} -> ${answerText(operation, answer)}`, after, wrong(operation, answer, meant.answer, s, w))
+    const broken = this.#scope.alarm === true ? undefined : wrong(operation, answer, meant.answer, s, w)
+    emit(`${label} -> ${answerText(operation, answer)}`, after, broken)
   }
 
   // A read that legacy answers after a target miss is counted once the backfill is complete, and a count starts the soak again.
@@ -296,7 +298,8 @@ export class Protocol implements System<State> {
 
   #worker(s: State, emit: Emit): void {
     const mayCopy = this.operator.allows(s, 'backfill')
-    const { workspaceInside, copyInside } = this.#rules
+    const { copyInside } = this.#rules
+    const workspaceInside = this.#rules.workspaceInside && this.#rules.workspaceChecked
     if (mayCopy && workspaceInside && copyInside && s.legacy !== NOTHING) {
       const w = workspaceOf(s.legacy)
       if (s.targets[w] === NOTHING) emit('backfill copies the job', { ...s, targets: replaced(s.targets, w, s.legacy) })
@@ -323,8 +326,15 @@ export class Protocol implements System<State> {
     }
     for (const proof of this.operator.due(s)) {
       if (!this.operator.allows(s, WORK_OF[proof])) continue
-      if (finds(proof, s, this.#rules))
-        emit(`worker finds nothing amiss (${proof})`, { ...s, looked: s.looked | WORK[proof] })
+      const bit = WORK[proof]
+      const ended = { looked: s.looked | bit, halfway: s.halfway & ~bit }
+      if (finds(proof, s, this.#rules)) {
+        emit(`worker finds nothing amiss (${proof})`, { ...s, ...ended })
+        if (this.#scope.resumes === true && (bit & OF_PRODUCT) !== 0)
+          emit(`worker finds the job in order, then its node is lost (${proof})`, { ...s, halfway: s.halfway | bit })
+      }
+      if ((s.halfway & bit) !== 0)
+        emit(`the next worker goes on from there, and finds nothing amiss (${proof})`, { ...s, ...ended })
     }
     if (this.#scope.unaware !== undefined && this.operator.allows(s, 'purge') && s.targets.some((t) => t !== NOTHING))
       emit('purge deletes the target keys', { ...s, targets: [NOTHING, NOTHING] })
@@ -405,22 +415,18 @@ export class Protocol implements System<State> {
   #failover(s: State, emit: Emit): void {
     emit('the replica catches up', caughtUp(s))
     const { replica, ...rest } = s
-    const seen = this.#rules.voidLineage ? { looked: 0, failedOver: s.came !== UNPUBLISHED } : {}
+    const seen = this.#rules.voidLineage ? { looked: 0, halfway: 0, failedOver: s.came !== UNPUBLISHED } : {}
     emit('Redis fails over to the replica', noteMisses({ ...rest, ...replica, replica, ...seen }))
   }
 
   /** A pod without the client: it writes the legacy key alone, as the application did before. */
   #unaware(s: State, kind: 'noticed' | 'unnoticed', emit: Emit): void {
     // From ReadRouting on such a pod breaks the migration: it is alarmed about, not tolerated.
+    const mayCome = !this.#rules.gate || this.#scope.alarm === true
     for (let age = 0; age <= s.fence && age <= 2; age += 1)
-      if (this.#readsTarget[s.rungs[age as 0 | 1 | 2]] === true && s.came !== UNPUBLISHED && this.#rules.gate) return
+      if (this.#readsTarget[s.rungs[age as 0 | 1 | 2]] === true && s.came !== UNPUBLISHED && !mayCome) return
     if (!s.unaware) return emit('a pod without the client starts', { ...s, unaware: true })
-    const seen = kind === 'noticed' && this.#rules.voidUnaware ? { proofs: 0, looked: 0 } : {}
-    emit(`the pod without the client is gone${kind === 'noticed' ? ', evidence is void' : ''}`, {
-      ...s,
-      ...seen,
-      unaware: false,
-    })
+    emit('the pod without the client is gone', { ...s, unaware: false, pending: kind === 'noticed' })
     const write = (label: string, v: number): void => {
       emit(`pod without the client: ${label}`, { ...s, legacy: v, truth: v, strays: 3 })
     }
@@ -447,8 +453,10 @@ function start({ clients, joins }: Scope): State {
     back: NEVER,
     proofs: 0,
     looked: 0,
+    halfway: 0,
     fenceLost: false,
     unaware: false,
+    pending: false,
     rightsGone: false,
     failedOver: false,
     legacy: NOTHING,
@@ -456,7 +464,15 @@ function start({ clients, joins }: Scope): State {
     strays: 0,
     owner: NOTHING,
     entry: ENTRY.none,
-    replica: { legacy: NOTHING, targets: [NOTHING, NOTHING], owner: NOTHING, truth: NOTHING, fence: 0, record: 0 },
+    replica: {
+      legacy: NOTHING,
+      targets: [NOTHING, NOTHING],
+      owner: NOTHING,
+      truth: NOTHING,
+      strays: 0,
+      fence: 0,
+      record: 0,
+    },
     held: NOTHING,
     truth: NOTHING,
     clients: Array.from({ length: clients }, (_, i) => client(i)),

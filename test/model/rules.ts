@@ -12,6 +12,7 @@ export const ALL_RULES = {
   maintain: true,
   createIfAbsent: true,
   updateIfExists: true,
+  expireIfExists: true,
   /** In phases 0-1 legacy alone decides whether a job exists. */
   legacyDecides: true,
   /** Create overwrites a target that is there without a legacy key. */
@@ -24,10 +25,14 @@ export const ALL_RULES = {
   absoluteExpiry: true,
   /** The script of the backfill reads the workspace that names the target. */
   workspaceInside: true,
+  /** It is held against the name of the target: one that another script has built may be another workspace's by then. */
+  workspaceChecked: true,
   /** The backfill copies inside Redis. */
   copyInside: true,
   /** Evidence is void once creates fall below 100 %. */
   baseEpoch: true,
+  /** Work that began before creates were at 100 % proves nothing once they are there again. */
+  boundToBase: true,
   /** Verify at DualWrite 100 % comes before reads from the target. */
   verifyFirst: true,
   /** A script that was cut off is never sent again. */
@@ -38,6 +43,10 @@ export const ALL_RULES = {
   compares: true,
   /** A pod without the client voids the evidence. */
   voidUnaware: true,
+  /** It takes the checkpoints of before with it, also where nothing is proven yet and no worker is at work. */
+  voidCheckpoint: true,
+  /** One that is gone before it could be judged holds forward steps, and the end of BackfillVerify, until it is. */
+  holdPending: true,
   /** Another lineage of Redis voids the evidence. */
   voidLineage: true,
   /** The fence counts as raised once every replica has acknowledged it. */
@@ -79,6 +88,10 @@ export interface Scope {
   readonly lapses?: boolean
   /** A pod without the client writes legacy keys while nobody reads targets; purge may run in Legacy, repair after it. */
   readonly unaware?: 'noticed' | 'unnoticed'
+  /** It also comes while targets are read, where I1, I2 and I5 are lost by design: I4 alone is asked for. */
+  readonly alarm?: true
+  /** A worker may be lost between looking at the job and its end, and the next one goes on from there. */
+  readonly resumes?: true
   /** Somebody deletes the fence. 'early': a process that runs epoch 0 or 1 may still be there. */
   readonly fenceLoss?: 'late' | 'early'
   /** The rights of the Redis user on target keys come and go. */

@@ -174,8 +174,8 @@ function remove(keys: Keys, workspace: number, route: Route, rules: Rules): Answ
 }
 
 function expire(keys: Keys, workspace: number, route: Route, rules: Rules): Answer {
-  const { found } = look(keys, workspace, route)
-  if (found.length === 0) return NO
+  const { found, missing } = look(keys, workspace, route)
+  if (found.length === 0) return rules.expireIfExists || !missing ? NO : OK
   const expiry = expiryOf(read(keys, found[0] as Side, workspace)) === 0 ? 1 : 0
   for (const side of maintained(found, route, rules)) {
     const relative = !rules.absoluteExpiry && side === 'target' && expiry === 1

@@ -80,8 +80,12 @@ export interface State {
   /** Bits of WORK: what has been proven, and what a worker found but nobody has taken in yet. */
   readonly proofs: number
   readonly looked: number
+  /** Bits of WORK: a worker has looked at the job and was lost; another one may go on from its checkpoint. */
+  readonly halfway: number
   readonly fenceLost: boolean
   readonly unaware: boolean
+  /** The pod without the client is gone, and not judged yet. */
+  readonly pending: boolean
   readonly rightsGone: boolean
   /** Redis has failed over and the operator has not seen it yet. */
   readonly failedOver: boolean
@@ -108,6 +112,7 @@ export interface Replica {
   readonly targets: readonly [Value, Value]
   readonly owner: Value
   readonly truth: Value
+  readonly strays: number
   readonly fence: Age
   readonly record: Age
 }
@@ -129,7 +134,7 @@ export const WORK = {
 export type Proof = keyof typeof WORK
 
 const CLIENT_BYTES = 4
-const FIXED_BYTES = 23
+const FIXED_BYTES = 24
 
 /** Canonical bytes: clients in order, values renumbered, what can make no difference any more set to one value. */
 export function codec(
@@ -160,7 +165,8 @@ export function codec(
         (state.unaware ? 2 : 0) |
         (state.rightsGone ? 4 : 0) |
         (state.failedOver ? 8 : 0) |
-        (strays(state) << 4)
+        (strays(state) << 4) |
+        (state.pending ? 64 : 0)
       const { replica } = state
       const names: number[] = []
       bytes[at + 9] = renamed(state.truth, names)
@@ -176,7 +182,8 @@ export function codec(
       bytes[at + 19] = renamed(replica.targets[0], names)
       bytes[at + 20] = renamed(replica.targets[1], names)
       bytes[at + 21] = replica.owner
-      bytes[at + 22] = replicas ? replica.fence | (replica.record << 3) : 0
+      bytes[at + 22] = replicas ? replica.fence | (replica.record << 3) | (strays(replica) << 6) : 0
+      bytes[at + 23] = state.halfway
       for (let i = 0; i < clients; i += 1) words[i] = word(state.clients[i] as Client, fence, shut, names)
       order.sort((a, b) => (words[a] as number) - (words[b] as number))
       for (let i = 0; i < clients; i += 1) {
@@ -206,7 +213,9 @@ export function codec(
         unaware: (b(8) & 2) !== 0,
         rightsGone: (b(8) & 4) !== 0,
         failedOver: (b(8) & 8) !== 0,
-        strays: b(8) >> 4,
+        strays: (b(8) >> 4) & 3,
+        pending: (b(8) & 64) !== 0,
+        halfway: b(23),
         truth: b(9),
         legacy: b(10),
         targets: [b(11), b(12)],
@@ -219,8 +228,9 @@ export function codec(
           legacy: b(18),
           targets: [b(19), b(20)],
           owner: b(21),
+          strays: b(22) >> 6,
           fence: b(22) & 7,
-          record: b(22) >> 3,
+          record: (b(22) >> 3) & 7,
         },
         clients: all,
       }
@@ -234,7 +244,7 @@ function behind(age: Age, fence: Age, fenceStands: boolean): Age {
 }
 
 // A stray that is gone, or equal to legacy, is one no more.
-function strays({ strays: marked, targets, legacy }: State): number {
+function strays({ strays: marked, targets, legacy }: Pick<State, 'strays' | 'targets' | 'legacy'>): number {
   let left = 0
   for (let w = 0; w < 2; w += 1)
     if ((marked & (1 << w)) !== 0 && targets[w] !== NOTHING && targets[w] !== legacy) left |= 1 << w
