@@ -77,7 +77,7 @@ test('no options at all are refused with the names of those there are', () => {
 
 describe('options of a call', () => {
   const loose = (encoding: 'hash' | 'json') => {
-    const client = createKeyshiftClient<'hash' | 'json'>({ ...GOOD, encoding, deadlineMs: 60_000 })
+    const client = createKeyshiftClient<'hash' | 'json'>({ ...GOOD, encoding, deadlineMs: 200 })
     type Loose = Record<string, (...args: unknown[]) => Promise<unknown> & AsyncIterableIterator<unknown>>
     return { client, store: client.forWorkspace('w') as unknown as Loose, queue: client.queue('q') as unknown as Loose }
   }
