@@ -17,19 +17,44 @@ interface Report {
   readonly numPassedTests: number
 }
 
-/** undefined: some test failed, as it must; else what is to be said. */
-async function survives(copy: Copy, { suite, tests }: Mutant): Promise<string | undefined> {
+/** What the tests come to in the copy as it is; a text where there is no report. */
+async function runTests(
+  copy: Copy,
+  suite: string,
+  tests: readonly string[],
+  limitMs: number,
+): Promise<Report | string> {
   const file = join(copy.dir, 'report.json')
   rmSync(file, { force: true })
   const jest = ['--experimental-vm-modules', '--no-warnings', 'node_modules/jest/bin/jest.js', '--forceExit']
   const which = ['--selectProjects', suite, '--testPathPatterns', ...tests, '--json', `--outputFile=${file}`]
-  const { stderr } = await tryRun(process.execPath, [...jest, ...which], { cwd: copy.dir, limitMs: LIMIT_MS })
-  if (!existsSync(file)) return `no report within ${LIMIT_MS / 1000} s: ${stderr.slice(-2000)}`
-  const { numFailedTests, numPassedTests } = JSON.parse(readFileSync(file, 'utf8')) as Report
+  const { stderr } = await tryRun(process.execPath, [...jest, ...which], { cwd: copy.dir, limitMs })
+  return existsSync(file)
+    ? (JSON.parse(readFileSync(file, 'utf8')) as Report)
+    : `no report within ${limitMs / 1000} s: ${stderr.slice(-2000)}`
+}
+
+/** undefined: some test failed, as it must; else what is to be said. */
+async function survives(copy: Copy, { suite, tests }: Mutant): Promise<string | undefined> {
+  const report = await runTests(copy, suite, tests, LIMIT_MS)
+  if (typeof report === 'string') return report
+  const { numFailedTests, numPassedTests } = report
   if (numFailedTests > 0) return undefined
   return numPassedTests > 0
     ? `survived ${numPassedTests} tests of ${tests.join(', ')}`
-    : `no test ran: ${stderr.slice(-2000)}`
+    : `no test ran of ${tests.join(', ')}`
+}
+
+/** Tests that fail by themselves would kill every mutant: `npm test` has just run them, a run of its own must ask. */
+async function failWithout(copy: Copy, chosen: readonly Mutant[]): Promise<string | undefined> {
+  for (const suite of new Set(chosen.map((mutant) => mutant.suite))) {
+    const tests = [...new Set(chosen.filter((mutant) => mutant.suite === suite).flatMap((mutant) => mutant.tests))]
+    const report = await runTests(copy, suite, tests, 4 * LIMIT_MS)
+    if (typeof report === 'string') return report
+    if (report.numFailedTests > 0) return `${report.numFailedTests} tests of ${suite} fail with nothing broken`
+    console.log(`${report.numPassedTests} tests of ${suite} pass with nothing broken`)
+  }
+  return undefined
 }
 
 let asked
@@ -51,6 +76,11 @@ if (chosen.length === 0) {
 const copy = new Copy()
 process.on('exit', () => copy.remove())
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+const red = asked.rotate === undefined ? await failWithout(copy, chosen) : undefined
+if (red !== undefined) {
+  console.error(red)
+  process.exit(1)
+}
 let killed = 0
 for (const mutant of chosen) {
   const started = Date.now()
