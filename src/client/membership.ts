@@ -36,6 +36,8 @@ export class Membership {
   /** Illegal ids counted by this process, and how many of them Redis knows of. */
   #illegal = { met: 0, told: 0, example: '' }
   #reported: number | undefined
+  /** Of the last renewal. */
+  #failure: Error | undefined
   #renewing: Promise<void> | undefined
   #again = false
   #timer: NodeJS.Timeout | undefined
@@ -67,7 +69,11 @@ export class Membership {
       if (this.#renewing === undefined) this.renew()
       await this.#renewing
     }
-    if (this.#illegal.told < mark) throw new NotReady(`the id could not be counted as one that phase 1 refuses`)
+    if (this.#illegal.told < mark)
+      throw new NotReady(
+        `the id could not be counted as one that phase 1 refuses: ${this.#failure?.message ?? 'the client closes'}`,
+        { cause: this.#failure },
+      )
   }
 
   /** Renews soon: at once, or once more after the renewal under way. */
@@ -137,10 +143,12 @@ export class Membership {
       // What came in meanwhile stays for the next renewal; after an unknown outcome the count may be told twice, never less.
       this.#illegal.told = met
       this.#reported = epoch
+      this.#failure = undefined
       const fence = text(answer.rest[0])
       this.#options.onRenewed(fence === '' ? undefined : Number(fence))
       return true
     } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error(String(error))
       this.#options.onFailed(error)
       return false
     }

@@ -211,14 +211,19 @@ describe('a key of another type in the place of', () => {
   })
 
   test.each(typesBut('hash'))(
-    'the count of illegal ids, a %s, costs no lease and no write, and stays',
+    'the count of illegal ids, a %s, stays: no job of such an id is made, those of others are',
     async (_, lay) => {
       await lay(KEYS.illegalIds)
       const before = await world.redis.raw.dumpBuffer(KEYS.illegalIds)
       const client = await follow('hash', documentOf(1, 'Legacy'))
       const store = client.forWorkspace('w1')
-      await store.create('a:b', {})
+      await expect(store.create('a:b', {}, { deadlineMs: 500 })).rejects.toMatchObject({
+        code: 'NOT_READY',
+        message: expect.stringContaining(KEYS.illegalIds),
+      })
+      await store.create('j1', {})
       await client.close()
+      expect(await world.redis.raw.exists('ai:job:a:b')).toBe(0)
       expect(await world.redis.raw.dumpBuffer(KEYS.illegalIds)).toEqual(before)
     },
   )
