@@ -3,6 +3,7 @@ import type { KubeObject, Pod, ResourceType } from '../../../src/kube/types.ts'
 import { CONFIG_MAPS, JOBS, PODS } from '../../../src/kube/resources.ts'
 import type { RunningOperator } from './world.ts'
 import { App, runOperator, startWorld, START_LIMIT_MS, until, type Member, type World } from './world.ts'
+import { MIGRATIONS } from '../../../src/operator/resources.ts'
 import { JobRunner } from './job-runner.ts'
 import { connectAsOperator } from './service-account.ts'
 
@@ -174,6 +175,59 @@ describe('a pod in trouble', () => {
     await until(async () => /^SteppingBack: .*api-aaa-2 \(epoch 2, image api:1\)/.test(await awaits(app)))
     await until(async () => (await app.document())?.phase === 'Legacy')
     expect((await app.resource()).status?.failed).toBeUndefined()
+  })
+})
+
+describe('in ReadRouting', () => {
+  /** All reads on the target schema, verified, epoch 4. */
+  async function inReadRouting(name: string, joinTimeout?: string): Promise<Stage> {
+    const stage = await inDualWrite(name, joinTimeout)
+    const spec: Stage['spec'] = {
+      ...stage.spec,
+      targetPhase: 'ReadRouting',
+      canaryPercentage: 100,
+      redis: { ...stage.spec.redis, observers: ['*'] },
+      phases: { ...stage.spec.phases, readRouting: { steps: [{ percent: 100, soak: '0s' }] } },
+    }
+    await stage.app.apply(spec)
+    await arrived(stage.app)
+    return { ...stage, spec }
+  }
+  const statusOf = async (app: App) => (await app.resource()).status ?? {}
+
+  it('a release that crashes before its client registers, and is taken away, walks back to DualWrite, is named, and holds until answered', async () => {
+    const { app } = await inReadRouting('crash-gone')
+    const bad = await app.startPod('api:bad', 'bad')
+    await until(async () => (await statusOf(app)).newcomers?.some(({ name }) => name === bad.metadata.name) === true)
+    await app.client.delete(PODS, refTo(app, bad))
+    await until(async () => (await app.document())?.phase === 'DualWrite')
+    expect((await app.document())?.createTarget).toBe(100)
+    expect((await statusOf(app)).failed).toMatchObject({
+      reason: 'UnawarePod',
+      phase: 'ReadRouting',
+      message: expect.stringMatching(/api-bad-\d \(Deployment\/api, image api:bad/) as string,
+    })
+    const annotations = { 'keyshift.dev/retry': 'mended' }
+    await app.client.mergePatch(MIGRATIONS, { namespace: app.namespace, name: 'jobs' }, { metadata: { annotations } })
+    await until(async () => (await app.document())?.phase === 'ReadRouting')
+    expect((await statusOf(app)).failed).toBeUndefined()
+  })
+
+  it('a node that is gone with its pod voids nothing, and holds the step forward for joinTimeout at most', async () => {
+    const { app, spec } = await inReadRouting('node-gone', '6s')
+    const lost = await app.join(await app.startPod())
+    await says(app, 'Converged', /^True/)
+    const { evidence } = await statusOf(app)
+    // Its pod stands in the API as Running until somebody evicts it; its client is heard of no more.
+    await lost.lapse()
+    await app.apply({ ...spec, targetPhase: 'BackfillVerify' })
+    await says(app, 'Converged', /^False PodsLapsed: .*api-aaa-2/)
+    expect((await app.document())?.phase).toBe('ReadRouting')
+    await until(async () => (await app.document())?.phase === 'BackfillVerify')
+    const after = await statusOf(app)
+    expect(after.evidence?.verifiedTarget).toEqual(evidence?.verifiedTarget)
+    expect(after.failed).toBeUndefined()
+    expect(await app.events()).not.toContain('Warning EvidenceVoid')
   })
 })
 
