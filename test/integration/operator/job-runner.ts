@@ -8,6 +8,7 @@ import { isNotFound } from '../../../src/kube/errors.ts'
 import { JOBS, SECRETS } from '../../../src/kube/resources.ts'
 import type { Container, Job, Secret } from '../../../src/kube/types.ts'
 import { SECRETS_DIR } from '../../../src/protocol/work.ts'
+import { expectNoCrash } from './crashes.ts'
 
 interface PodVolumes {
   readonly volumes?: readonly {
@@ -60,6 +61,7 @@ export class JobRunner {
       await new Promise((resolve) => setTimeout(resolve, 100))
     }
     await Promise.all(this.#running)
+    expectNoCrash(this.output)
   }
 
   /** Brings mounted Secrets up to date, as kubelet does within a minute. */

@@ -9,6 +9,7 @@ import { isConflict, isNotFound } from '../../../src/kube/errors.ts'
 import { PODS } from '../../../src/kube/resources.ts'
 import type { Container, ContainerState, Pod } from '../../../src/kube/types.ts'
 import type { TestCluster } from '../kube/control-plane.ts'
+import { expectNoCrash } from './crashes.ts'
 import { until } from './world.ts'
 
 const SOURCES = join(import.meta.dirname, '../../../src')
@@ -106,6 +107,7 @@ export class Kubelet {
   readonly #namespace: string
   readonly #taken = new Set<string>()
   readonly #running = new Set<Promise<void>>()
+  #output = ''
   /** Worker processes by the name of their Job, in order. */
   readonly workers = new Map<string, ChildProcess[]>()
   /** What a new pod comes to: it runs, or shows this status and is asked about again. */
@@ -140,6 +142,7 @@ export class Kubelet {
     }
     for (const child of [...this.workers.values()].flat()) child.kill('SIGKILL')
     await Promise.all(this.#running)
+    expectNoCrash(this.#output)
   }
 
   async #execute(pod: Pod, signal: AbortSignal): Promise<void> {
@@ -149,8 +152,10 @@ export class Kubelet {
     const startedAt = new Date().toISOString()
     const child = spawn(process.execPath, [program], {
       env: { ...envOf(worker), KEYSHIFT_TERMINATION_LOG: '/dev/null' },
-      stdio: 'ignore',
+      stdio: ['ignore', 'pipe', 'pipe'],
     })
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => (this.#output += text))
     const exited = once(child, 'exit') as Promise<[number | null]>
     const job = jobOf(pod) ?? ''
     this.workers.set(job, [...(this.workers.get(job) ?? []), child])
