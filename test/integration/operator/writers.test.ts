@@ -184,13 +184,12 @@ describe('who else works on Redis (O13)', () => {
     expect(settled(after)).toEqual({ ...settled(before), writers: undefined })
   })
 
-  it('a real writer for a moment is named by then, and voids nothing', async () => {
+  it('a real writer that comes for moments is named, and voids nothing', async () => {
     const before = await status()
-    const once = connect({ connectionName: 'cron', retryStrategy: null })
-    await once.hset('elsewhere:job', { n: '1' })
-    await sleep(50)
-    once.disconnect()
+    // On a machine that is busy one of its connections may pass between two looks.
+    const cron = comesAndGoes({ connectionName: 'cron' }, 1000, (redis) => redis.hset('elsewhere:job', { n: '1' }))
     const { writers, epoch, evidence, soakEndsAt, failed } = await seen(({ writers }) => writers !== undefined)
+    cron.abort()
     expect(writers).toEqual(['user default from 127.0.0.1 name "cron"'])
     expect([epoch, evidence, soakEndsAt, failed]).toEqual([before.epoch, before.evidence, before.soakEndsAt, undefined])
   })
