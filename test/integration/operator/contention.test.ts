@@ -21,9 +21,6 @@ afterEach(async () => {
   running = undefined
 })
 
-/** A machine that is busy must not cost the lease. */
-const ELECTION = { leaseDurationMs: 15_000, renewDeadlineMs: 10_000, retryPeriodMs: 200 }
-
 /** Resources of one namespace, by name, and what is written of their ConfigMaps. */
 class Stage {
   readonly app: App
@@ -33,7 +30,7 @@ class Stage {
 
   constructor(app: App, changes: Parameters<typeof runOperator>[2] = {}) {
     this.app = app
-    this.running = running = runOperator(world, app.namespace, { election: ELECTION, ...changes })
+    this.running = running = runOperator(world, app.namespace, changes)
     this.running.requests.around = (right, args, call) => {
       if (right === 'patch configmaps') this.written.push((args[1] as ConfigMap).data?.[ROUTING_FILE] ?? '')
       return call(args)

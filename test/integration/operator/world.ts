@@ -101,7 +101,8 @@ export function runOperator(
     pullPolicy: 'IfNotPresent',
     workers: 2,
     onFatal: (reason) => lines.push(`fatal ${reason}`),
-    election: { leaseDurationMs: 3000, renewDeadlineMs: 2000, retryPeriodMs: 200 },
+    // A machine that is busy must not cost the lease.
+    election: { leaseDurationMs: 15_000, renewDeadlineMs: 10_000, retryPeriodMs: 200 },
     ...changes,
   })
   const running = operator.run(stop.signal)
