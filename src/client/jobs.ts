@@ -49,10 +49,14 @@ export function makeJobStore<E extends Encoding>(context: Context, encoding: E, 
   const job: Target = { context, workspaceId }
   const store: JobStore<Encoding> = {
     workspaceId,
-    create: async (jobId, value, options) => create(job, jobId, value, optionsOf('create', CREATE, options)),
+    create: async (jobId, value, given) => {
+      const options = optionsOf('create', CREATE, given)
+      const { queue } = options
+      return create(job, jobId, value, options, queue === undefined ? undefined : checkQueue(queue))
+    },
     enqueue: async (jobId, value, given) => {
       const options = optionsOf('enqueue', CREATE, given)
-      return create(job, jobId, value, { ...options, queue: checkQueue(options.queue) })
+      return create(job, jobId, value, options, checkQueue(options.queue))
     },
     push: async (jobId, given) => {
       const options = optionsOf('push', { ...WRITE, queue: true }, given)
@@ -157,12 +161,17 @@ function entryFor(routing: Routing, workspaceId: string, jobId: string, queue: s
   // After a walk back queues may still hold entries of pairs, and consumers take this one for such.
   if (routing.phase === 'Legacy' && routing.targets && readQueueEntry(routing.templates, entry).form === 'pair')
     throw new InvalidId('job id', jobId, 'reads as the queue entry of another job')
-  return { key: checkQueue(queue), entry }
+  return { key: queue, entry }
 }
 
-async function create(job: Target, jobId: string, value: unknown, options: CreateOptions): Promise<void> {
+async function create(
+  job: Target,
+  jobId: string,
+  value: unknown,
+  options: CreateOptions,
+  queue: string | undefined,
+): Promise<void> {
   const { context, workspaceId } = job
-  const { queue } = options
   const expiry = creationExpiry(options)
   const args = valueArgs(context, workspaceId, jobId, value)
   let toTarget = false

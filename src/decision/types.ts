@@ -217,8 +217,7 @@ export type Action =
       readonly resumes?: string
     }
   | { readonly type: 'SuspendJob'; readonly name: string; readonly suspend: boolean }
-  /** Job object and its Redis work hash. */
-  /** `keepsWork`: what it wrote stays in Redis, for the next attempt to go on from. */
+  /** Job object and its Redis work hash. `keepsWork`: the hash stays, for the next attempt to go on from. */
   | { readonly type: 'DeleteJob'; readonly name: string; readonly keepsWork: boolean }
   /** Sets or removes `backfilled` and zeroes the fallback counter. */
   | { readonly type: 'MarkBackfilled'; readonly on: boolean }

@@ -278,8 +278,6 @@ function specFault(spec: Spec, namespace: string): string | undefined {
     ],
     ['spec.worker.maxRedisLatency', () => mustBeLonger(durationMs(spec.worker.maxRedisLatency))],
     ['spec.slo.checks', () => (spec.slo.checks ?? []).forEach(mustBePassable)],
-    ['spec.worker.maxRedisLatency', () => mustBeLonger(durationMs(spec.worker.maxRedisLatency))],
-    ['spec.slo.checks', () => (spec.slo.checks ?? []).forEach(mustBePassable)],
   ]
   for (const [field, read] of parts) {
     try {

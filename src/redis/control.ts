@@ -92,8 +92,12 @@ function isMember(record: Partial<MemberRecord> | undefined): record is MemberRe
 
 /** A counter of ours. One that is no number holds what waits for it to be 0. */
 function counted(text: string | null | undefined): number {
-  if (text === null || text === undefined) return 0
-  return /^[0-9]{1,15}$/.test(text) ? Number(text) : 1
+  return text === null || text === undefined ? 0 : (wholeNumber(text) ?? 1)
+}
+
+/** Undefined where the text is anything but the digits of a number that is exact. */
+export function wholeNumber(text: string): number | undefined {
+  return /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined
 }
 
 export type WriteRecordResult =

@@ -4,7 +4,7 @@ import type { RecordObservation, RedisObservation, WorkObservation } from '../..
 import { controlKeys, type RecordFields } from '../../protocol/control-keys.ts'
 import { WORK_KINDS } from '../../protocol/work.ts'
 import type { Connection } from '../../redis/connection.ts'
-import { readControl, readWork, type ControlSnapshot } from '../../redis/control.ts'
+import { readControl, readWork, wholeNumber, type ControlSnapshot } from '../../redis/control.ts'
 import { KeyshiftError } from '../../redis/errors.ts'
 import type { RightsInput } from '../../redis/rights.ts'
 import type { Ask } from '../../redis/rights-check.ts'
@@ -129,16 +129,11 @@ function parseRecord(record: RecordFields): RecordObservation {
   return {
     cluster: record.cluster,
     owner: record.owner,
-    epoch: wholeNumber(record.epoch),
-    revision: wholeNumber(record.revision),
+    epoch: wholeNumber(record.epoch) ?? 0,
+    revision: wholeNumber(record.revision) ?? 0,
     hash: record.hash,
     document: record.document,
     ...(kept === undefined ? {} : { kept }),
     ...(isOfLaterVersion(record.account) ? { later: true } : {}),
   }
-}
-
-/** 0 where the text is anything but the digits of a number that is exact. */
-function wholeNumber(text: string): number {
-  return /^[0-9]{1,15}$/.test(text) ? Number(text) : 0
 }
