@@ -2,7 +2,7 @@ import type { World } from './fault.ts'
 import { containersOf, podsOf, type ContainerStatus, type Pod } from './pods.ts'
 
 /** What Node or our own guard says of a mistake that nobody handled. */
-const UNHANDLED = /unhandled ?rejection|uncaught ?exception|UnhandledPromiseRejection|^Node\.js v\d/im
+export const UNHANDLED = /unhandled ?rejection|uncaught ?exception|UnhandledPromiseRejection|^Node\.js v\d/im
 
 /**
  * Looks at every container of the operator, the app and the worker Jobs that ended although nobody killed it: each must

@@ -4,6 +4,7 @@ import type { Encoding, KeyshiftClient } from '../../../src/client/index.ts'
 import type { RoutingDocument } from '../../../src/protocol/document.ts'
 import { documentOf, KEYS } from './support/routing.ts'
 import { snapshot } from './support/snapshot.ts'
+import { thrownBy } from './support/thrown.ts'
 import { World } from './support/world.ts'
 
 /**
@@ -108,19 +109,8 @@ async function lay(encoding: Encoding): Promise<void> {
   await raw.lpush('ai:queue', 'j1')
 }
 
-async function follow<E extends Encoding>(encoding: E, doc: RoutingDocument | undefined) {
-  if (doc === undefined) world.dir.swap(undefined)
-  else await world.settle(doc)
-  const client = world.client<E>(encoding, { metrics: { registry: new Registry() } })
-  await client.ready()
-  return client as unknown as KeyshiftClient<Encoding>
-}
-
-const thrownBy = (act: () => Promise<unknown>): Promise<unknown> =>
-  (async () => act())().then(
-    () => 'nothing was thrown',
-    (error: unknown) => error,
-  )
+const follow = (encoding: Encoding, doc: RoutingDocument | undefined): Promise<KeyshiftClient<Encoding>> =>
+  world.follow<Encoding>(encoding, doc, { metrics: { registry: new Registry() } })
 
 describe.each(ROUTINGS)('in %s', (_, doc) => {
   const refused = { ...NEVER, ...(doc === undefined || doc.phase === 'Legacy' ? {} : FROM_PHASE_1) }

@@ -3,7 +3,9 @@ import type { Encoding, JobStore, KeyshiftClient } from '../../../src/client/ind
 import type { RoutingDocument } from '../../../src/protocol/document.ts'
 import { until } from '../redis/support/redis.ts'
 import { documentOf, KEYS } from './support/routing.ts'
+import { keysOfEachType } from '../redis/support/key-types.ts'
 import { snapshot } from './support/snapshot.ts'
+import { thrownBy } from './support/thrown.ts'
 import { World } from './support/world.ts'
 
 /** Keys of every type in every place that a client looks at: named, or not there, and never written over. */
@@ -16,13 +18,10 @@ afterAll(() => world.stop())
 beforeEach(() => world.redis.raw.flushall())
 afterEach(() => world.closeClients())
 
-const TYPES: Readonly<Record<string, (key: string) => Promise<unknown>>> = {
+const TYPES: ReturnType<typeof keysOfEachType> = {
+  ...keysOfEachType(() => world.redis.raw),
   string: (key) => world.redis.raw.set(key, '{"workspace_id":"w1","a":"1"}'),
   hash: (key) => world.redis.raw.hset(key, { workspace_id: 'w1', a: '1' }),
-  list: (key) => world.redis.raw.rpush(key, 'x'),
-  set: (key) => world.redis.raw.sadd(key, 'x'),
-  zset: (key) => world.redis.raw.zadd(key, 1, 'x'),
-  stream: (key) => world.redis.raw.xadd(key, '*', 'x', '1'),
 }
 const typesBut = (...own: string[]) => Object.entries(TYPES).filter(([type]) => !own.includes(type))
 const ROUTINGS: readonly [string, RoutingDocument | undefined][] = [
@@ -33,26 +32,14 @@ const ROUTINGS: readonly [string, RoutingDocument | undefined][] = [
 ]
 const BACKFILL_VERIFY = documentOf(5, 'BackfillVerify')
 
-async function follow<E extends Encoding>(encoding: E, doc: RoutingDocument | undefined): Promise<KeyshiftClient<E>> {
-  if (doc === undefined) world.dir.swap(undefined)
-  else await world.settle(doc)
-  const client = world.client<E>(encoding)
-  await client.ready()
-  return client
-}
 const valueOf = (encoding: Encoding): never =>
   (encoding === 'hash' ? { a: '1' } : '{"workspace_id":"w1","a":"1"}') as never
-const thrownBy = (act: () => Promise<unknown>): Promise<unknown> =>
-  (async () => act())().then(
-    (value) => ({ settled: value }),
-    (error: unknown) => error,
-  )
 
 describe.each(ROUTINGS)('in %s', (_, doc) => {
   test.each(['hash', 'json'] as const)(
     '%s: a key of another type in the place of a job is not there for any operation, takes its name, and stays',
     async (encoding) => {
-      const client = await follow<Encoding>(encoding, doc)
+      const client = await world.follow<Encoding>(encoding, doc)
       const store: JobStore<Encoding> = client.forWorkspace('w1')
       const update = (encoding === 'hash' ? { a: '2' } : () => valueOf('json')) as never
       const target = (job: string): string => (doc === undefined ? `ai:job:${job}` : `ai:job:w1:${job}`)
@@ -79,7 +66,7 @@ describe.each(ROUTINGS)('in %s', (_, doc) => {
   )
 
   test('a key that expires between two operations is not there, and its name is free again', async () => {
-    const store = (await follow('hash', doc)).forWorkspace('w1')
+    const store = (await world.follow('hash', doc)).forWorkspace('w1')
     for (const key of doc === undefined ? ['ai:job:j1'] : ['ai:job:j1', 'ai:job:w1:j1']) {
       await world.redis.raw.rpush(key, 'x')
       await world.redis.raw.pexpire(key, 1)
@@ -99,7 +86,7 @@ describe('a key of another type in the place of', () => {
   const QUEUE = 'ai:queue'
 
   test.each(typesBut('list'))('a queue, a %s, is named with its type, for every operation on it', async (type, lay) => {
-    const client = await follow('hash', BACKFILL_VERIFY)
+    const client = await world.follow('hash', BACKFILL_VERIFY)
     const store = client.forWorkspace('w1')
     await store.enqueue('j1', { a: '1' }, { queue: QUEUE })
     const delivery = await client.queue(QUEUE).dequeue()
@@ -161,7 +148,7 @@ describe('a key of another type in the place of', () => {
 
   test.each(rows)('$what, a $type, is named with both types, and nothing is done', async (row) => {
     const { raw } = world.redis
-    const client = await follow('hash', BACKFILL_VERIFY)
+    const client = await world.follow('hash', BACKFILL_VERIFY)
     const store = client.forWorkspace('w1')
     await store.enqueue('j1', { a: '1' }, { queue: QUEUE })
     const delivery = await client.queue(QUEUE).dequeue()
@@ -215,7 +202,7 @@ describe('a key of another type in the place of', () => {
     async (_, lay) => {
       await lay(KEYS.illegalIds)
       const before = await world.redis.raw.dumpBuffer(KEYS.illegalIds)
-      const client = await follow('hash', documentOf(1, 'Legacy'))
+      const client = await world.follow('hash', documentOf(1, 'Legacy'))
       const store = client.forWorkspace('w1')
       await expect(store.create('a:b', {}, { deadlineMs: 500 })).rejects.toMatchObject({
         code: 'NOT_READY',

@@ -29,14 +29,6 @@ const ROUTINGS: readonly [string, RoutingDocument | undefined][] = [
 ]
 const ADJACENT = ROUTINGS.filter(([name]) => name === 'DualWrite' || name === 'BackfillVerify')
 
-async function follow<E extends Encoding>(encoding: E, doc: RoutingDocument | undefined): Promise<KeyshiftClient<E>> {
-  if (doc === undefined) world.dir.swap(undefined)
-  else await world.settle(doc)
-  const client = world.client<E>(encoding)
-  await client.ready()
-  return client
-}
-
 const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`
 /** Texts that a script can find the workspace in, and that a parse and a stringify would change. */
 const KEPT: Readonly<Record<string, string>> = {
@@ -111,7 +103,7 @@ describe('texts', () => {
   test.each(ROUTINGS)(
     'in %s, what a parser would change is created, read, updated and listed to the byte',
     async (_, doc) => {
-      const store = texts((await follow('json', doc)).forWorkspace('w1'))
+      const store = texts((await world.follow('json', doc)).forWorkspace('w1'))
       const jobs = Object.values(KEPT).map((text, i) => [`j${i}`, text] as const)
       for (const [job, text] of jobs) {
         await store.create(job, text, { expiresAt: 4e12 })
@@ -134,7 +126,7 @@ describe('texts', () => {
   test.each(ROUTINGS)(
     'in %s, none that names no workspace is created, or put in the place of one that does',
     async (_, doc) => {
-      const store = texts((await follow('json', doc)).forWorkspace('w1'))
+      const store = texts((await world.follow('json', doc)).forWorkspace('w1'))
       await store.create('j1', '{"workspace_id":"w1"}')
       const before = await snapshot(world.redis.raw)
       for (const [kind, text] of Object.entries(MALFORMED)) {
@@ -157,7 +149,7 @@ describe('texts', () => {
         await world.redis.raw.set(`ai:job:l${i}`, text)
         await world.redis.raw.set(`ai:job:w1:t${i}`, text)
       }
-      const store = texts((await follow('json', doc)).forWorkspace('w1'))
+      const store = texts((await world.follow('json', doc)).forWorkspace('w1'))
       const before = await snapshot(world.redis.raw)
       for (const job of Object.keys(Object.values(MALFORMED)).flatMap((i) => [`l${i}`, `t${i}`])) {
         expect(await store.get(job)).toBeUndefined()
@@ -175,7 +167,7 @@ describe('texts', () => {
   test.each(ROUTINGS.slice(0, 2))(
     'in %s, they are served by job id as before, counted, and keep every byte',
     async (_, doc) => {
-      const store = texts((await follow('json', doc)).forWorkspace('w1'))
+      const store = texts((await world.follow('json', doc)).forWorkspace('w1'))
       for (const [i, text] of Object.values(MALFORMED).entries()) {
         const key = `ai:job:l${i}`
         await world.redis.raw.set(key, text, 'PXAT', 4e12)
@@ -229,7 +221,7 @@ describe('hashes', () => {
       const { raw } = world.redis
       for (const key of ['ai:job:j1', 'ai:job:w1:j1']) await raw.hset(key, 'workspace_id', 'w1', field, held, 'n', '1')
       await raw.lpush('ai:queue', 'w1:j1')
-      const client = await follow('hash', documentOf(5, 'BackfillVerify'))
+      const client = await world.follow('hash', documentOf(5, 'BackfillVerify'))
       const store = client.forWorkspace('w1')
       const before = await snapshot(raw)
       const delivery = await client.queue('ai:queue').dequeue()
@@ -254,7 +246,7 @@ describe('hashes', () => {
   )
 
   test('what bytes of no text become is a text like any other', async () => {
-    const store = (await follow('hash', documentOf(5, 'BackfillVerify'))).forWorkspace('w1')
+    const store = (await world.follow('hash', documentOf(5, 'BackfillVerify'))).forWorkspace('w1')
     await store.create('j1', { '\ufffd': '\ufeff\ufffd' })
     expect((await store.get('j1'))?.value).toEqual({ workspace_id: 'w1', '\ufffd': '\ufeff\ufffd' })
     expect(await store.update('j1', { a: 'b' }, { expect: { '\ufffd': '\ufeff\ufffd' } })).toBe(true)
@@ -262,7 +254,7 @@ describe('hashes', () => {
 
   const wide = '9'.repeat(1_048_576)
   test('a megabyte in a field, and 64-bit numbers, come back as they were given', async () => {
-    const store = (await follow('hash', documentOf(5, 'BackfillVerify'))).forWorkspace('w1')
+    const store = (await world.follow('hash', documentOf(5, 'BackfillVerify'))).forWorkspace('w1')
     const value = { wide, big: '9223372036854775807', more: '18446744073709551616', one: '1.0' }
     await store.create('j1', value)
     expect((await store.get('j1'))?.value).toEqual({ ...value, workspace_id: 'w1' })
@@ -344,7 +336,7 @@ describe('an argument that cannot be kept as it is, or waited for', () => {
   })
 
   test.each(['hash', 'json'] as const)('%s: is InvalidArgument, and nothing was sent', async (encoding) => {
-    const client = await follow(encoding as 'hash', documentOf(5, 'BackfillVerify'))
+    const client = await world.follow(encoding as 'hash', documentOf(5, 'BackfillVerify'))
     const store = client.forWorkspace('w1')
     const value = encoding === 'hash' ? { n: '1', fffd: '\ufffd' } : '{"workspace_id":"w1"}'
     await (store as JobStore<Encoding>).enqueue('j1', value, { queue: 'ai:queue' })

@@ -13,6 +13,7 @@ import { controlKeys } from '../../../src/protocol/control-keys.ts'
 import { canonicalJson, documentHash } from '../../../src/protocol/document.ts'
 import { controlPrefix } from '../../../src/protocol/templates.ts'
 import { Connection, parseRedisPlace } from '../../../src/redis/connection.ts'
+import { keysOfEachType } from '../redis/support/key-types.ts'
 import {
   CLUSTER,
   conditionText,
@@ -348,14 +349,7 @@ describe('the progress of a worker', () => {
 })
 
 describe('keys of another type', () => {
-  const TYPES: Readonly<Record<string, (key: string) => Promise<unknown>>> = {
-    string: (key) => redis.set(key, 'x'),
-    hash: (key) => redis.hset(key, 'x', 'y'),
-    list: (key) => redis.rpush(key, 'x'),
-    set: (key) => redis.sadd(key, 'x'),
-    zset: (key) => redis.zadd(key, 1, 'x'),
-    stream: (key) => redis.xadd(key, '*', 'x', 'y'),
-  }
+  const TYPES = keysOfEachType(() => redis)
   it.each([
     ['fence', keys.fence, 'string'],
     ['record', keys.record, 'hash'],

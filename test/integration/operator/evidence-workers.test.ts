@@ -5,6 +5,7 @@ import type { Status } from '../../../src/api/status.ts'
 import type { Child } from '../../../hack/system/child.ts'
 import { NAMESPACES } from '../../../src/kube/resources.ts'
 import { mutate, MUTATING_POLICIES, startJobController, UNSCHEDULED } from './kubelet.ts'
+import { makeScenarios } from './scenarios.ts'
 import { Scene } from './worker-scene.ts'
 import { App, startWorld, START_LIMIT_MS, until, type World } from './world.ts'
 
@@ -18,14 +19,9 @@ const KEYS_PER_SECOND = 300
 let world: World
 let controllers: Child
 const scenes: Scene[] = []
-const scenarios: { readonly name: string; readonly run: () => Promise<void>; running: Promise<void> }[] = []
-
-/** They wait for workers, most of the time: all at once. */
-function scenario(name: string, run: () => Promise<void>): void {
-  const one = { name, run, running: Promise.resolve() }
-  scenarios.push(one)
-  it(name, () => one.running)
-}
+// They wait for workers, most of the time: all at once.
+const scenarios = makeScenarios()
+const { scenario } = scenarios
 
 beforeAll(async () => {
   world = await startWorld(MUTATING_POLICIES)
@@ -36,10 +32,7 @@ beforeAll(async () => {
     plural: 'pods',
     object: 'Object{spec: Object.spec{containers: [Object.spec.containers{name: "mesh", image: "mesh:1"}]}}',
   })
-  for (const one of scenarios) {
-    one.running = one.run()
-    one.running.catch(() => undefined)
-  }
+  scenarios.start()
 }, START_LIMIT_MS)
 afterAll(async () => {
   for (const scene of scenes) await scene.stop()

@@ -15,6 +15,7 @@ import {
   startOperatorProcess,
   type OperatorProcess,
 } from './operator-process.ts'
+import { makeScenarios } from './scenarios.ts'
 import {
   App,
   passesIn,
@@ -33,21 +34,13 @@ const proxies: Proxy[] = []
 const stop = new AbortController()
 const helpers: Promise<void>[] = []
 const stops: (() => Promise<void>)[] = []
-const scenarios: { readonly name: string; readonly run: () => Promise<void>; running: Promise<void> }[] = []
-
-/** They wait for leases to end, in real time: all at once. */
-function scenario(name: string, run: () => Promise<void>): void {
-  const one = { name, run, running: Promise.resolve() }
-  scenarios.push(one)
-  it(name, () => one.running)
-}
+// They wait for leases to end, in real time: all at once.
+const scenarios = makeScenarios()
+const { scenario } = scenarios
 
 beforeAll(async () => {
   world = await startWorld()
-  for (const one of scenarios) {
-    one.running = one.run()
-    one.running.catch(() => undefined)
-  }
+  scenarios.start()
 }, START_LIMIT_MS)
 afterAll(async () => {
   killOperatorProcesses()

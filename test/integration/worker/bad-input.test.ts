@@ -8,6 +8,7 @@ import type {
 } from '../../../src/protocol/work.ts'
 import { controlKeys } from '../../../src/protocol/control-keys.ts'
 import { controlPrefix } from '../../../src/protocol/templates.ts'
+import { keysOfEachType } from '../redis/support/key-types.ts'
 import { control, World } from './world.ts'
 
 jest.setTimeout(60_000)
@@ -333,12 +334,8 @@ describe.each([
 })
 
 /** One key of each type. */
-const TYPES: Readonly<Record<string, (key: string) => Promise<unknown>>> = {
-  string: (key) => world.redis.set(key, 'x'),
-  hash: (key) => world.redis.hset(key, 'x', 'y'),
-  list: (key) => world.redis.rpush(key, 'x'),
-  set: (key) => world.redis.sadd(key, 'x'),
-  zset: (key) => world.redis.zadd(key, 1, 'x'),
+const TYPES: ReturnType<typeof keysOfEachType> = {
+  ...keysOfEachType(() => world.redis),
   stream: (key) => world.redis.xadd(key, '*', 'workspace_id', 'w1'),
 }
 const others = (type: string) => Object.keys(TYPES).filter((one) => one !== type)

@@ -48,6 +48,19 @@ export class World {
     await this.redis.raw.set(KEYS.fence, String(doc.epoch))
   }
 
+  /** A client that is ready under `doc` where all is settled; undefined: an unmanaged one. */
+  async follow<E extends Encoding>(
+    encoding: E,
+    doc: RoutingDocument | undefined,
+    more: Partial<ClientOptions<E>> = {},
+  ): Promise<KeyshiftClient<E>> {
+    if (doc === undefined) this.dir.swap(undefined)
+    else await this.settle(doc)
+    const client = this.client(encoding, more)
+    await client.ready()
+    return client
+  }
+
   async closeClients(): Promise<void> {
     for (const client of this.#clients.splice(0)) await client.close()
   }
