@@ -3,7 +3,7 @@ import { until } from '../../hack/system/wait.ts'
 import { STORES } from '../jobs.ts'
 import { condition } from '../resource.ts'
 import { seconds, type Fault, type World } from './fault.ts'
-import { isBack, isReady, killPod, podsOf, type Pod } from './pods.ts'
+import { isBack, killPod, podsOf, readyPod, type Pod } from './pods.ts'
 
 interface Lease {
   /** `<pod>_<uuid of the process>`. */
@@ -76,8 +76,7 @@ export const appPod = (world: World, app: string): Fault => ({
   limitMs: seconds(60),
   async strike() {
     const pods = (): Promise<readonly Pod[]> => podsOf(world, world.places.app, `app=${app}`)
-    const pod = (await pods()).find(isReady)
-    if (pod === undefined) throw new Error(`no pod of ${app} is ready`)
+    const pod = await readyPod(world, world.places.app, app)
     killPod(world, pod)
     return async () =>
       isBack(

@@ -1,4 +1,5 @@
-import type { World } from './fault.ts'
+import { until } from '../../hack/system/wait.ts'
+import { seconds, type World } from './fault.ts'
 
 interface Terminated {
   readonly exitCode: number
@@ -45,6 +46,20 @@ export const isReady = (pod: Pod): boolean =>
   pod.metadata.deletionTimestamp === undefined &&
   containersOf(pod).length > 0 &&
   containersOf(pod).every((c) => c.ready)
+
+/**
+ * A pod of an app that may be killed: all of its pods are ready. Kubelet is late to tell that a probe failed during the fault
+ * before, and of two pods the other one must serve meanwhile.
+ */
+export async function readyPod(world: World, namespace: string, app: string): Promise<Pod> {
+  const selector = `app=${app}`
+  const ready = async (): Promise<Pod | undefined> => {
+    const pods = await podsOf(world, namespace, selector)
+    const staying = pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+    return staying.every(isReady) ? staying[0] : undefined
+  }
+  return until(`every pod of ${app} is ready`, ready, { limitMs: seconds(30), look: `pods with ${selector}` })
+}
 
 /** SIGKILL to one container of the pod, or to all. */
 export function killPod({ wrecker, killed, screen }: World, pod: Pod, container?: string): void {

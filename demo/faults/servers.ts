@@ -4,7 +4,7 @@ import { KEY_PREFIX, type StoreName } from '../jobs.ts'
 import { condition, isCurrent } from '../resource.ts'
 import { lasting, seconds, type Fault, type World } from './fault.ts'
 import { isLed } from './kills.ts'
-import { isBack, isReady, killPod, podsOf, type Pod } from './pods.ts'
+import { isBack, isReady, killPod, podsOf, readyPod, type Pod } from './pods.ts'
 
 /** From the two templates alone. */
 const TEMPLATES = `${KEY_PREFIX}{job_id}\0${KEY_PREFIX}{workspace_id}:{job_id}`
@@ -41,8 +41,7 @@ export const redisServer = (world: World): Fault => ({
   name: 'kill -9 Redis',
   limitMs: seconds(60),
   async strike() {
-    const pod = await onlyPod(world, world.places.app, 'redis')
-    if (pod === undefined) throw new Error('no Redis is ready')
+    const pod = await readyPod(world, world.places.app, 'redis')
     killPod(world, pod)
     return async () => {
       if (!isBack(pod, await onlyPod(world, world.places.app, 'redis'))) return false
@@ -56,8 +55,7 @@ export const prometheusServer = (world: World): Fault => ({
   limitMs: seconds(90),
   async strike() {
     const { target, places, watch } = world
-    const pod = await onlyPod(world, places.monitoring, 'prometheus')
-    if (pod === undefined) throw new Error('no Prometheus is ready')
+    const pod = await readyPod(world, places.monitoring, 'prometheus')
     killPod(world, pod, 'prometheus')
     const { host, port } = await target.reach(places.monitoring, 'prometheus', 9090)
     // Checks are made every two seconds.
